@@ -1,0 +1,86 @@
+"""Every exception Orrery raises on purpose.
+
+    OrreryError                 code, exit_status
+    ├── UsageError              2   the request itself makes no sense
+    ├── DecodeError             3   bytes or text that are not what they claim to be
+    ├── UnreadableError         3   a file or database that cannot be read or written
+    ├── VerifyError             1   well-formed, but not valid: a signature, a proof of work
+    │   └── UpdateRefused       1   a World that a node would not take in place of its own
+    ├── PlanError               1   a wish that is not safe, or not there yet
+    ├── CustodyError            4   a private key that is missing, locked or exposed
+    ├── ConflictError           5   somebody else was faster, or two records disagree
+    └── ServiceError            70  a part of Orrery that failed at its own work
+
+`code` is a stable word for programs, the message is one sentence for people: what is wrong, where,
+and how to mend it. `exit_status` is what the command line ends with.
+"""
+
+from typing import ClassVar
+
+
+class OrreryError(Exception):
+    """Base of every error that Orrery raises on purpose."""
+
+    code: ClassVar[str] = "error"
+    exit_status: ClassVar[int] = 70
+
+
+class UsageError(OrreryError):
+    """The request itself makes no sense."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class DecodeError(OrreryError):
+    """Bytes or text that are not what they claim to be."""
+
+    code = "malformed"
+    exit_status = 3
+
+
+class UnreadableError(OrreryError):
+    """A file or database that cannot be read or written."""
+
+    code = "unreadable"
+    exit_status = 3
+
+
+class VerifyError(OrreryError):
+    """Well-formed, but not valid: a signature or a proof of work does not hold."""
+
+    code = "not-valid"
+    exit_status = 1
+
+
+class UpdateRefused(VerifyError):
+    """A World that a node would not take in place of the one it holds."""
+
+    code = "update-refused"
+
+
+class PlanError(OrreryError):
+    """A wish that is not safe to carry out, or not there yet."""
+
+    code = "not-safe"
+    exit_status = 1
+
+
+class CustodyError(OrreryError):
+    """A private key that is missing, locked or exposed."""
+
+    code = "key"
+    exit_status = 4
+
+
+class ConflictError(OrreryError):
+    """Somebody else was faster, or two records of one thing disagree."""
+
+    code = "conflict"
+    exit_status = 5
+
+
+class ServiceError(OrreryError):
+    """A part of Orrery that failed at its own work."""
+
+    code = "service"

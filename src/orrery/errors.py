@@ -15,6 +15,7 @@
 and how to mend it. `exit_status` is what the command line ends with.
 """
 
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -53,10 +54,29 @@ class VerifyError(OrreryError):
     exit_status = 1
 
 
-class UpdateRefused(VerifyError):
+class RefusalReason(StrEnum):
+    """Why a node would not take a World."""
+
+    NULL_TYPE = "null-type"
+    OTHER_TYPE = "other-type"
+    OTHER_ID = "other-id"
+    IDENTICAL = "identical"
+    SAME_TIMESTAMP = "same-timestamp"
+    OLDER = "older"
+    UNSIGNED = "unsigned"
+    ALTERED = "altered"
+    WRONG_SIGNATURE = "wrong-signature"
+    NOT_AWAITED = "not-awaited"
+
+
+class UpdateRefused(VerifyError):  # noqa: N818 - the node's verdict, not its error
     """A World that a node would not take in place of the one it holds."""
 
     code = "update-refused"
+
+    def __init__(self, message: str, reason: RefusalReason) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class PlanError(OrreryError):

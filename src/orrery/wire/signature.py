@@ -71,8 +71,7 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> None:
     Raises:
         VerifyError: the message or the signature was changed, or another key signed.
     """
-    digest = hashlib.sha512(message).digest()[:32]
-    if len(signature) != SIGNATURE_BYTES or not compare_digest(signature[64:], digest):
+    if not is_over(message, signature):
         raise VerifyError("the signature was made for other bytes than these")
     # A strict Ed25519 refuses S >= L; for the node S and S mod L are the same.
     s = int.from_bytes(signature[32:64], "little")
@@ -81,11 +80,19 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> None:
     else:
         ed25519_signature = signature[:64]
     try:
-        Ed25519PublicKey.from_public_bytes(public_key[32:64]).verify(ed25519_signature, digest)
+        Ed25519PublicKey.from_public_bytes(public_key[32:64]).verify(
+            ed25519_signature, signature[64:]
+        )
     except (InvalidSignature, ValueError):
         raise VerifyError(
             f"the signature was not made by the key {fingerprint(public_key)}"
         ) from None
+
+
+def is_over(message: bytes, signature: bytes) -> bool:
+    """Whether a signature, whoever made it, was made for these bytes."""
+    digest = hashlib.sha512(message).digest()[:32]
+    return len(signature) == SIGNATURE_BYTES and compare_digest(signature[64:], digest)
 
 
 def fingerprint(public_key: bytes) -> str:

@@ -236,8 +236,8 @@ class Identity:
         digest = kernel.memory_hard_digest(self.public_key)
         if digest[0] >= _FIRST_DIGEST_BYTE_BELOW:
             raise VerifyError(
-                f"identity {name} fails its proof of work: its key was never found by the search "
-                "that makes identities, so nodes refuse it"
+                f"identity {name} fails its proof of work, so nodes refuse it: its key was changed "
+                "or made up, copy the identity again"
             )
         if digest[59:] != pack_address(self.address):
             raise VerifyError(

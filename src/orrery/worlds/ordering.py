@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orrery.wire.endpoint import Endpoint
-from orrery.wire.world import Root, World
+from orrery.wire.world import Root
 
 
 def sort_endpoints(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
@@ -20,8 +20,3 @@ def sort_roots(roots: Iterable[Root]) -> tuple[Root, ...]:
     """Roots by address and key, each with sorted endpoints; repeated ones stay."""
     ordered = sorted(roots, key=lambda root: root.identity)
     return tuple(replace(root, endpoints=sort_endpoints(root.endpoints)) for root in ordered)
-
-
-def is_sorted(world: World) -> bool:
-    """Whether genmoon would write the roots and endpoints in this order."""
-    return sort_roots(world.roots) == world.roots

@@ -4,7 +4,6 @@ import hashlib
 from typing import Any
 
 import pytest
-from tests.vectors.loading import cases
 
 from orrery.errors import DecodeError, VerifyError
 from orrery.kernel import memory_hard_digest
@@ -12,6 +11,7 @@ from orrery.wire.address import format_address, pack_address
 from orrery.wire.cipher import kbkdf
 from orrery.wire.cursor import Reader
 from orrery.wire.identity import Identity
+from tests.vectors.loading import cases
 
 MESSAGES = {
     "OUT_OF_BOUNDS": "end early",

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from tests.vectors.loading import cases
 
 from orrery.errors import DecodeError
 from orrery.wire.cursor import Reader
@@ -11,6 +10,7 @@ from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
 from orrery.wire.world import Root
 from orrery.worlds.ordering import sort_endpoints, sort_roots
+from tests.vectors.loading import cases
 
 MESSAGES = {"OUT_OF_BOUNDS": "end early", "BAD_ENCODING": "unknown type"}
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.vectors.loading import cases
 
 from orrery.errors import VerifyError
 from orrery.wire.signature import SigningKey, derive_public_key, verify
+from tests.vectors.loading import cases
 
 
 @pytest.mark.parametrize("case", cases("signatures.json", "signed"))

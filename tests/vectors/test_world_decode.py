@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from tests.vectors.loading import cases
-from tests.vectors.test_worlds import TYPES, roots_of
 
 from orrery.errors import DecodeError, VerifyError
 from orrery.wire.cursor import Reader
 from orrery.wire.world import World
+from tests.vectors.loading import cases
+from tests.vectors.test_worlds import TYPES, roots_of
 
 MESSAGES = {
     "OUT_OF_BOUNDS": "end early",

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from tests.vectors.loading import cases, load
 
 from orrery.errors import UpdateRefused
 from orrery.wire.address import Address
@@ -12,6 +11,7 @@ from orrery.wire.identity import Identity
 from orrery.wire.world import World
 from orrery.worlds.acceptance import check_update
 from orrery.worlds.topology import StateObject, StateWrite, Topology
+from tests.vectors.loading import cases, load
 
 
 @pytest.mark.parametrize("case", cases("world_updates.json", "pairs"))

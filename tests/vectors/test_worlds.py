@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.vectors.loading import cases, load
 
 from orrery.errors import DecodeError, UsageError, VerifyError
 from orrery.wire.cursor import Reader
@@ -14,6 +13,7 @@ from orrery.wire.signature import SigningKey
 from orrery.wire.world import UNSIGNED, Root, World, WorldType
 from orrery.worlds.ordering import sort_roots
 from orrery.worlds.pitfalls import MKWORLD_TIMESTAMP_MS
+from tests.vectors.loading import cases, load
 
 TYPES = {"planet": WorldType.PLANET, "moon": WorldType.MOON, "null": WorldType.NULL}
 

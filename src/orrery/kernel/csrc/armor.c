@@ -73,7 +73,7 @@ void orrery_armor(uint8_t *out, const uint8_t *packet, size_t size, const uint8_
     uint8_t flags = (uint8_t)(packet[FLAGS] & ~(FLAG_ENCRYPTED | FLAGS_CIPHER));
 
     if (cipher != 0)
-        flags |= FLAG_ENCRYPTED | (uint8_t)(cipher << 3);
+        flags = (uint8_t)(flags | FLAG_ENCRYPTED | cipher << 3);
     derive(&keys, packet, size, flags, key, cipher);
     memmove(out, packet, FLAGS);
     out[FLAGS] = flags;

@@ -15,15 +15,15 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #define BUFFER_SIZE ((size_t)2 << 20)
 #define BUFFER_WORDS (BUFFER_SIZE / 8)
 #define FILL_BLOCKS (BUFFER_SIZE / SALSA20_BLOCK)
 #define MIX_BLOCKS (BUFFER_WORDS / 2)
 
-/* Blocks of P at a time: small enough for the first-level cache. */
-#define MIX_BATCH 64
+/* Blocks of P at a time. Small batches let the processor compute the next one's key stream while
+ * the swaps of this one wait for memory. */
+#define MIX_BATCH SALSA20_MAX_LANES
 
 static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
 static pthread_key_t buffer_key;
@@ -34,7 +34,8 @@ static void make_buffer_key(void)
     buffer_key_error = pthread_key_create(&buffer_key, free);
 }
 
-/* This thread's buffer; NULL when there is no memory. It is freed when the thread ends. */
+/* This thread's memory: the buffer, and in front of it a block for its chain to start from. It is
+ * freed when the thread ends. NULL when there is none to be had. */
 static uint8_t *thread_buffer(void)
 {
     void *buffer;
@@ -44,12 +45,8 @@ static uint8_t *thread_buffer(void)
     buffer = pthread_getspecific(buffer_key);
     if (buffer != NULL)
         return buffer;
-    /* Aligned so that one huge page can hold it. A block in front stands for block -1. */
-    if (posix_memalign(&buffer, BUFFER_SIZE, BUFFER_SIZE) != 0)
+    if (posix_memalign(&buffer, SALSA20_BLOCK, SALSA20_BLOCK + BUFFER_SIZE) != 0)
         return NULL;
-#ifdef MADV_HUGEPAGE
-    (void)madvise(buffer, BUFFER_SIZE, MADV_HUGEPAGE); /* only speed is lost without */
-#endif
     if (pthread_setspecific(buffer_key, buffer) != 0) {
         free(buffer);
         return NULL;
@@ -70,20 +67,17 @@ int orrery_memory_hard(uint8_t *digest)
 {
     const struct salsa20_path *path = orrery_salsa20_path();
     uint8_t *buffer = thread_buffer();
-    uint64_t *words = (uint64_t *)(void *)buffer;
     uint64_t chain[(1 + MIX_BATCH) * 8] __attribute__((aligned(64)));
-    uint64_t v[8];
+    uint64_t *words, v[8];
     uint32_t state[16];
 
     if (buffer == NULL)
         return -1;
+    words = (uint64_t *)(void *)(buffer + SALSA20_BLOCK);
     orrery_salsa20_setup(state, digest, digest + 32);
 
-    memset(chain, 0, 64);
-    path->chain((uint8_t *)(chain + 8), state, 0, SALSA20_MAX_LANES);
-    memcpy(buffer, chain + 8, SALSA20_MAX_LANES * 64);
-    path->chain(buffer + SALSA20_MAX_LANES * 64, state, SALSA20_MAX_LANES,
-                FILL_BLOCKS - SALSA20_MAX_LANES);
+    memset(buffer, 0, SALSA20_BLOCK);
+    path->chain(buffer + SALSA20_BLOCK, state, 0, FILL_BLOCKS);
 
     memcpy(v, digest, sizeof v);
     memset(chain, 0, 64);

@@ -155,7 +155,10 @@ def test_memory_of_a_thread_goes_with_it() -> None:
 
 
 def test_other_threads_run_meanwhile() -> None:
-    """Holds for sure if the lock were kept: with no forced switches, nobody else could run."""
+    """Were the lock kept, this would fail for sure.
+
+    Without forced switches nobody else could run between the start of the work and its end.
+    """
     patience = sys.getswitchinterval()
     sys.setswitchinterval(10_000)
     try:

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from orrery.errors import UsageError
 from orrery.wire.signature import PUBLIC_KEY_BYTES, SigningKey
 from orrery.wire.world import UNSIGNED, Root, World, WorldType
-from orrery.worlds.formats.notes import Note
+from orrery.worlds.formats.notes import Note, NoteCode
 from orrery.worlds.pitfalls import Pitfall, PitfallCode, warnings
+
+_MISREAD = {PitfallCode.NIL_ENDPOINT, PitfallCode.ZERO_ADDRESS, PitfallCode.PORT_ZERO}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +95,15 @@ class Document:
         """
         if self.roots is None:
             return self.notes
-        unknown = set()
+        unknown: set[PitfallCode] = set()
         if self.signature is None:
             unknown.add(PitfallCode.UNSIGNED)
         if self.timestamp_ms is None:
             unknown.add(PitfallCode.TIMESTAMP_ZERO)
         if self.id is None:
             unknown.add(PitfallCode.ID_ZERO)
+        if any(note.code is NoteCode.ENDPOINT_MISREAD for note in self.notes):
+            unknown |= _MISREAD  # each is noted already, with what was written
         found = warnings(self.draft(), now_ms, check_proof=check_proof)
         return (*self.notes, *(pitfall for pitfall in found if pitfall.code not in unknown))
 

@@ -1,0 +1,135 @@
+"""Files that commands read and write; `-` is standard input or output."""
+
+import os
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from orrery.custody.durable import unreadable, write_file
+from orrery.errors import ConflictError, UnreadableError, UsageError
+
+STANDARD = "-"
+SECRET_MODE = 0o600
+PUBLIC_MODE = 0o644
+_OTHERS = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What was read.
+
+    Attributes:
+        name: what to call it in a sentence.
+        data: its bytes.
+        path: where it lies; None for standard input.
+        is_open_to_others: whether other users of the machine can read it.
+    """
+
+    name: str
+    data: bytes
+    path: Path | None
+    is_open_to_others: bool = False
+
+
+def read_source(argument: str, most_bytes: int) -> Source:
+    """Read a file, or standard input for `-`.
+
+    Args:
+        argument: what the user wrote.
+        most_bytes: how much is read at most; one byte more is, so that too much can be noticed.
+
+    Raises:
+        UnreadableError: it cannot be read.
+    """
+    if argument == STANDARD:
+        data = sys.stdin.buffer.read(most_bytes + 1)
+        return Source("standard input", data, None)
+    path = Path(argument)
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(most_bytes + 1)
+    except IsADirectoryError:
+        raise UnreadableError(f"{path} is a directory: name the file in it") from None
+    except FileNotFoundError:
+        raise UnreadableError(f"{path} is not there: check the path") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError):  # a NUL in the path
+            raise UnreadableError(f"{argument!r} is no path: check it") from None
+        raise unreadable(path, "read", error) from error
+    exposed = stat.S_ISREG(mode) and bool(mode & _OTHERS)
+    return Source(str(path), data, path, exposed)
+
+
+def check_one_standard_input(*arguments: str | None) -> None:
+    """Refuse to read standard input twice.
+
+    Raises:
+        UsageError: more than one argument is `-`.
+    """
+    if arguments.count(STANDARD) > 1:
+        raise UsageError("standard input (-) can be read once only: name a file for the other")
+
+
+def write_output(
+    argument: str, data: bytes, *, secret: bool = False, force: bool = False, is_text: bool = True
+) -> None:
+    """Write a file whole or not at all, or to standard output for `-`.
+
+    Args:
+        argument: what the user wrote.
+        data: its bytes.
+        secret: readable by its owner alone.
+        force: in place of another file, whose permissions stay unless this is a secret.
+        is_text: whether it may go to a terminal.
+
+    Raises:
+        UsageError: bytes for a terminal.
+        ConflictError: there is a file already, and no force.
+        UnreadableError: it cannot be written.
+    """
+    if argument == STANDARD:
+        if not is_text and sys.stdout.isatty():
+            raise UsageError(
+                "these are bytes and no text for a terminal: name a file, or use a pipe"
+            )
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    path = Path(argument)
+    mode = SECRET_MODE if secret else PUBLIC_MODE
+    if path.is_dir():
+        raise UnreadableError(f"{path} is a directory: name the file to write in it")
+    if not force:
+        _write_new(path, data, mode)
+        return
+    target = path.resolve()  # a link stays one, and what it points to is replaced
+    if target.exists() and not secret:
+        mode = stat.S_IMODE(target.stat().st_mode)
+    write_file(target, data, mode)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write a file where none is, even if another process tries the same at this moment."""
+    taken = ConflictError(f"{path} is there already: name another file, or add --force")
+    if os.path.lexists(path):
+        raise taken
+    if not path.parent.is_dir():
+        raise UnreadableError(
+            f"{path} cannot be written: {path.parent} is no directory that is there"
+        )
+    whole = path.with_name(f".orrery-{path.name}-{os.urandom(6).hex()}")
+    try:
+        write_file(whole, data, mode)
+        os.link(whole, path)
+    except FileExistsError:
+        raise taken from None
+    except UnreadableError as error:
+        # The user knows the file by the name that it should have got.
+        raise UnreadableError(str(error).replace(str(whole), str(path))) from None
+    except OSError:
+        write_file(path, data, mode)  # a file system without hard links
+    finally:
+        whole.unlink(missing_ok=True)

@@ -1,0 +1,676 @@
+"""A root: answers HELLO, hands over Worlds, introduces and relays."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from orrery.errors import DecodeError
+from orrery.vl1.events import (
+    AdoptionLearned,
+    Drop,
+    ForkSeen,
+    How,
+    NodeSeen,
+    WorldServed,
+)
+from orrery.vl1.limits import Allowance, BucketTable, TokenBucket
+from orrery.vl1.multicast import Multicaster
+from orrery.vl1.node import Entropy, Node, endpoint_for_protocol
+from orrery.vl1.path import ANY_SOCKET, Path
+from orrery.vl1.peer import Peer
+from orrery.vl1.push import PushQueue, PushSettings
+from orrery.vl1.strangers import StrangerGate, StrangerLimits
+from orrery.wire.address import Address, is_reserved
+from orrery.wire.endpoint import Endpoint, Scope
+from orrery.wire.identity import Identity
+from orrery.wire.packet import (
+    HEADER_BYTES,
+    ErrorCode,
+    Packet,
+    Verb,
+    with_hop,
+)
+from orrery.wire.verbs import (
+    MINIMUM_PROTOCOL_VERSION,
+    OK_HELLO_WORLDS_BYTES,
+    Error,
+    Hello,
+    MulticastGather,
+    Ok,
+    OkHello,
+    Rendezvous,
+    Version,
+    WorldHeld,
+    decode_addresses,
+    decode_identities,
+    decode_multicast_like,
+    encode_addresses,
+    encode_ok_hello,
+)
+from orrery.wire.world import World, WorldType
+from orrery.worlds.handover import HandoverTable
+
+ECHO_INTERVAL_MS = 166
+UNITE_INTERVAL_MS = 30_000
+UPSTREAM_HELLO_MS = 60_000
+UPSTREAM_RETRY_MS = 5_000
+HOUSEKEEPING_MS = 10_000
+_PAIRS = 65_536
+_WHOIS_ANSWER_BYTES = 1_400
+_SCOPES = tuple(Scope)
+
+
+class RootLimits(NamedTuple):
+    """What a root spends on others at most.
+
+    Attributes:
+        strangers: see `StrangerLimits`.
+        peers: nodes remembered; beyond, those not heard from for longest are forgotten.
+        node_worlds: bytes of Worlds for one node.
+        path_worlds: bytes beyond three times the request for all paths of one IP address (IPv6:
+            /64) that are not confirmed, and of Worlds at all. Whoever forges a source address
+            gains this much traffic against its victim.
+        whois: questions passed on to other roots, per second.
+        report_ms: a node without news is reported as seen this often.
+    """
+
+    strangers: StrangerLimits = StrangerLimits()
+    peers: int = 250_000
+    node_worlds: Allowance = Allowance(64_000, 2_000)
+    path_worlds: Allowance = Allowance(12_000, 100)
+    paths: int = 16_384
+    whois: Allowance = Allowance(50, 10)
+    report_ms: int = 60_000
+
+
+_PUSH_DEFAULTS = PushSettings()
+_LIMIT_DEFAULTS = RootLimits()
+
+
+class KnownNode(NamedTuple):
+    """A node that the root has met before: its identity need not be proven again.
+
+    Attributes:
+        identity: its public identity.
+        protocol: what it spoke last.
+        version: of its software.
+        held: the Worlds that it was known to hold.
+        seen_ms: when it was heard from last.
+    """
+
+    identity: Identity
+    protocol: int = 0
+    version: Version = Version(0, 0, 0)
+    held: tuple[WorldHeld, ...] = ()
+    seen_ms: int = 0
+
+
+class _RootPeer(Peer):
+    """What a root remembers of a node beyond its paths."""
+
+    __slots__ = (
+        "attempts",
+        "clock_offset_ms",
+        "echoed_ms",
+        "held",
+        "push_due_ms",
+        "question_id",
+        "report",
+        "reported_ms",
+        "worlds_bucket",
+    )
+
+    def __init__(self, identity: Identity, agreement: bytes) -> None:
+        super().__init__(identity, agreement)
+        self.question_id: bytes | None = None
+        self.clock_offset_ms: int | None = None
+        self.held: dict[int, int] = {}
+        self.attempts = 0
+        self.push_due_ms = 0
+        self.echoed_ms = -ECHO_INTERVAL_MS
+        self.report: tuple[object, ...] = ()
+        self.reported_ms = 0
+        self.worlds_bucket: TokenBucket | None = None
+
+
+class _Upstream:
+    """Another root of our Worlds, and when to say HELLO to it."""
+
+    __slots__ = ("due_ms", "endpoints")
+
+    def __init__(self, endpoints: tuple[Endpoint, ...]) -> None:
+        self.endpoints = endpoints
+        self.due_ms = 0
+
+
+class RootNode(Node[_RootPeer]):
+    """A root without I/O.
+
+    Args:
+        identity: the root's own, with its secret.
+        entropy: source of packet ids.
+        table: which Worlds a node is answered with.
+        now_ms: the time of its start.
+        push: see `PushSettings`.
+        limits: see `RootLimits`.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        entropy: Entropy,
+        table: HandoverTable,
+        now_ms: int,
+        *,
+        push: PushSettings = _PUSH_DEFAULTS,
+        limits: RootLimits = _LIMIT_DEFAULTS,
+    ) -> None:
+        super().__init__(identity, entropy)
+        self._limits = limits
+        self._push_settings = push
+        self._peers: dict[Address, _RootPeer] = {}
+        self._recalled: dict[Address, KnownNode] = {}
+        self._strangers = StrangerGate(limits.strangers, now_ms)
+        self._path_buckets = BucketTable(limits.path_worlds, limits.paths)
+        self._whois_bucket = TokenBucket(limits.whois, now_ms)
+        self._multicaster = Multicaster()
+        self._introduced: OrderedDict[tuple[Address, Address], int] = OrderedDict()
+        self._queue = PushQueue(push, now_ms)
+        self._upstreams: dict[Address, _Upstream] = {}
+        self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
+        self._set_table(table)
+
+    # -- what its owner tells it ---------------------------------------------------------------
+
+    def publish(self, table: HandoverTable, now_ms: int) -> None:
+        """Serve a new table from now on, and push to the nodes seen lately that are behind."""
+        self._set_table(table)
+        for peer in self._peers.values():
+            peer.attempts = 0
+            peer.push_due_ms = 0
+        if self._push_settings.enabled:
+            since_ms = now_ms - self._push_settings.horizon_ms
+            behind = [
+                peer
+                for peer in self._peers.values()
+                if peer.last_receive_ms >= since_ms and self._is_behind(peer)
+            ]
+            behind.sort(key=lambda peer: peer.last_receive_ms, reverse=True)
+            self._queue.fill(peer.address for peer in behind)
+            self.tick(now_ms)
+
+    def learn(self, node: KnownNode) -> None:
+        """Remember a node from an earlier run; its key is agreed when it is first heard from."""
+        self._recalled[node.identity.address] = node
+
+    def tick(self, now_ms: int) -> None:
+        """Do what is due by time: pushes, HELLO to the other roots, forgetting."""
+        for address in self._queue.take(now_ms):
+            peer = self._peers.get(address)
+            if peer is not None and now_ms >= peer.push_due_ms:
+                self._push(peer, now_ms)
+        for address, upstream in self._upstreams.items():
+            if now_ms >= upstream.due_ms:
+                self._greet(address, upstream, now_ms)
+        if now_ms >= self._housekeeping_ms:
+            self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
+            self._multicaster.expire(now_ms)
+            self._forget()
+
+    def next_tick_ms(self, now_ms: int) -> int:
+        """When `tick` has something to do at the latest."""
+        due_ms = self._housekeeping_ms
+        if self._queue:
+            due_ms = min(due_ms, now_ms + self._queue.wait_ms(now_ms))
+        for upstream in self._upstreams.values():
+            due_ms = min(due_ms, upstream.due_ms)
+        return due_ms
+
+    @property
+    def peer_count(self) -> int:
+        """Nodes in memory."""
+        return len(self._peers)
+
+    @property
+    def push_backlog(self) -> int:
+        """Nodes whose turn in the push that runs has not come."""
+        return len(self._queue)
+
+    # -- peers ---------------------------------------------------------------------------------
+
+    def _peer(self, address: Address) -> _RootPeer | None:
+        peer = self._peers.get(address)
+        if peer is None and (node := self._recalled.pop(address, None)) is not None:
+            peer = _RootPeer(node.identity, self.identity.agree(node.identity))
+            peer.set_version(node.protocol, node.version)
+            peer.held.update(node.held)
+            peer.last_receive_ms = node.seen_ms
+            self._peers[address] = peer
+        return peer
+
+    def _gate(self, now_ms: int) -> StrangerGate:
+        return self._strangers
+
+    def _admit(self, identity: Identity, agreement: bytes, now_ms: int) -> None:
+        self._peers[identity.address] = _RootPeer(identity, agreement)
+
+    def _forget(self) -> None:
+        excess = len(self._peers) - self._limits.peers
+        if excess > 0:
+            stale = sorted(self._peers.values(), key=lambda peer: peer.last_receive_ms)
+            for peer in stale[:excess]:
+                del self._peers[peer.address]
+
+    # -- HELLO ---------------------------------------------------------------------------------
+
+    def _on_hello(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        hello = Hello.decode(packet.payload, self._crypt(peer, packet.id), peer.identity)
+        if hello.protocol < MINIMUM_PROTOCOL_VERSION:
+            self._drop(Drop.OLD_PROTOCOL, path)
+            return
+        if hello.identity.address != peer.address:
+            self._drop(Drop.WRONG_ADDRESS, path)
+            return
+        direct = packet.hops == 0
+        confirmed = direct and peer.knows(path)
+        worlds = self._worlds_for(hello)
+        size = sum(map(len, worlds))
+        if size and not self._may_hand_over(peer, size, path, confirmed, now_ms):
+            worlds, size = [], 0
+        body = encode_ok_hello(
+            hello.timestamp_ms, endpoint_for_protocol(path.endpoint, hello.protocol), worlds
+        )
+        self._send(peer, Verb.OK, Ok(Verb.HELLO, packet.id, body).encode(), path)
+        peer.set_version(hello.protocol, hello.version)
+        peer.clock_offset_ms = hello.timestamp_ms - now_ms
+        peer.question_id = packet.id
+        for held in (hello.planet, *hello.moons):
+            self._note_held(peer, held, How.HELLO, now_ms)
+        if worlds:
+            self._events.append(WorldServed(now_ms, peer.address, len(worlds), size, pushed=False))
+            self._note_attempt(peer, now_ms)
+        self._received(packet, peer, path, now_ms)
+        if worlds and confirmed:
+            self._probe(peer, path, now_ms)
+        self._report(peer, hello, path, now_ms)
+
+    def _report(self, peer: _RootPeer, hello: Hello, path: Path, now_ms: int) -> None:
+        report = (path, hello.protocol, hello.version, hello.planet, hello.moons)
+        due = now_ms - peer.reported_ms >= self._limits.report_ms
+        if due or report != peer.report:
+            peer.report = report
+            peer.reported_ms = now_ms
+            self._events.append(NodeSeen(now_ms, peer.identity, *report))
+
+    # -- Worlds --------------------------------------------------------------------------------
+
+    def _set_table(self, table: HandoverTable) -> None:
+        self._table = table
+        newest = [world for id_ in table.world_ids if (world := table.newest(id_)) is not None]
+        self._planet = next(
+            (WorldHeld(w.id, w.timestamp_ms) for w in newest if w.type is WorldType.PLANET),
+            WorldHeld(0, 0),
+        )
+        self._moons = tuple(
+            WorldHeld(w.id, w.timestamp_ms) for w in newest if w.type is WorldType.MOON
+        )
+        others = {
+            root.identity.address: root
+            for world in newest
+            for root in world.roots
+            if root.identity.address != self.address
+        }
+        for address in self._upstreams.keys() - others.keys():
+            del self._upstreams[address]
+        for address, root in others.items():
+            known = self._upstreams.get(address)
+            if known is None or known.endpoints != root.endpoints:
+                self._upstreams[address] = _Upstream(root.endpoints)
+            if self._peer(address) is None:
+                self._recalled[address] = KnownNode(root.identity)
+
+    def _worlds_for(self, hello: Hello) -> list[bytes]:
+        """What this HELLO is answered with, as far as a packet has room."""
+        if not hello.moons:
+            if hello.planet == self._planet or not hello.planet.id:
+                return []
+            return self._links([hello.planet])
+        return self._links([hello.planet, *hello.moons])
+
+    def _links(self, held: Iterable[WorldHeld]) -> list[bytes]:
+        worlds: list[bytes] = []
+        room = OK_HELLO_WORLDS_BYTES
+        for world_id, timestamp_ms in held:
+            for link in self._table.lookup(world_id, timestamp_ms):
+                if len(link) > room:
+                    break
+                room -= len(link)
+                worlds.append(link)
+        return worlds
+
+    def _may_hand_over(
+        self, peer: _RootPeer, size_bytes: int, path: Path, confirmed: bool, now_ms: int
+    ) -> bool:
+        """Whether the allowances of the node, and of an unconfirmed path, cover so many bytes."""
+        if peer.worlds_bucket is None:
+            peer.worlds_bucket = TokenBucket(self._limits.node_worlds, now_ms)
+        if not confirmed and not self._may_send_unasked(size_bytes, path, now_ms):
+            return False
+        return peer.worlds_bucket.take(size_bytes, now_ms)
+
+    def _may_send_unasked(self, size_bytes: int, path: Path, now_ms: int) -> bool:
+        ip = path.endpoint.ip
+        key = ip if len(ip) == 4 else ip[:8]
+        return self._path_buckets.bucket(key, now_ms).take(size_bytes, now_ms)
+
+    def _note_held(
+        self, peer: _RootPeer, held: WorldHeld, how: How, now_ms: int, world: World | None = None
+    ) -> None:
+        """Take note of what a node holds, where it is news.
+
+        Args:
+            peer: the node.
+            held: what it said it holds, which may be a moon it waits for (timestamp 0).
+            how: how it said so.
+            now_ms: when.
+            world: the World itself, where it sent it: a fork then shows by its bytes too.
+        """
+        newest = self._table.newest(held.id)
+        if newest is None or peer.held.get(held.id) == held.timestamp_ms:
+            return
+        peer.held[held.id] = held.timestamp_ms
+        if not held.timestamp_ms:
+            return
+        ours = self._table.revision_at(held.id, held.timestamp_ms)
+        if ours is None or (world is not None and world != ours):
+            self._events.append(ForkSeen(now_ms, peer.address, *held))
+        else:
+            self._events.append(AdoptionLearned(now_ms, peer.address, *held, how))
+        if not self._is_behind(peer):
+            peer.attempts = 0
+
+    def _is_behind(self, peer: _RootPeer) -> bool:
+        return any(
+            self._table.lookup(world_id, timestamp_ms)
+            for world_id, timestamp_ms in peer.held.items()
+        )
+
+    def _note_attempt(self, peer: _RootPeer, now_ms: int) -> None:
+        peer.attempts += 1
+        peer.push_due_ms = now_ms + self._push_settings.retry_ms(peer.attempts)
+
+    def _push(self, peer: _RootPeer, now_ms: int) -> None:
+        """Hand a node what it lacks, as the answer to its last question, and ask what it holds."""
+        path = peer.best_path(now_ms)
+        if path is None or peer.question_id is None:
+            return
+        worlds = self._links(WorldHeld(*held) for held in peer.held.items())
+        size = sum(map(len, worlds))
+        if not worlds or not self._may_hand_over(peer, size, path, True, now_ms):
+            return
+        # The node takes the time since the echoed timestamp for the latency of this path.
+        timestamp_ms = max(0, now_ms + (peer.clock_offset_ms or 0))
+        body = encode_ok_hello(
+            timestamp_ms, endpoint_for_protocol(path.endpoint, peer.protocol), worlds
+        )
+        self._send(peer, Verb.OK, Ok(Verb.HELLO, peer.question_id, body).encode(), path)
+        self._queue.sent(size, now_ms)
+        self._note_attempt(peer, now_ms)
+        self._events.append(WorldServed(now_ms, peer.address, len(worlds), size, pushed=True))
+        self._probe(peer, path, now_ms)
+
+    def _push_again(self, peer: _RootPeer, now_ms: int) -> None:
+        """With a packet of a node that has not confirmed: push again, with backoff."""
+        if self._push_settings.enabled and now_ms >= peer.push_due_ms and self._is_behind(peer):
+            self._push(peer, now_ms)
+
+    def _probe(self, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        """Ask a node what it holds: its OK carries every World that we say we have older."""
+        planet = WorldHeld(self._planet.id, 0)
+        moons = tuple(
+            WorldHeld(moon.id, 0) for moon in self._moons if peer.held.get(moon.id) is not None
+        )
+        self._send_hello(peer, path, now_ms, planet, moons)
+
+    # -- everything under a known key ------------------------------------------------------------
+
+    def _on_unknown_sender(self, datagram: bytes, source: Address, path: Path, now_ms: int) -> None:
+        self._ask_upstream(source, now_ms)
+        self._drop(Drop.UNKNOWN_SENDER, path)
+
+    def _on_authentic(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        match packet.verb:
+            case Verb.HELLO:
+                self._on_hello(packet, peer, path, now_ms)
+                return
+            case Verb.OK:
+                self._on_ok(packet, peer, path, now_ms)
+                return
+            case Verb.WHOIS:
+                self._on_whois(packet, peer, path, now_ms)
+            case Verb.ECHO:
+                self._on_echo(packet, peer, path, now_ms)
+            case Verb.MULTICAST_LIKE:
+                self._on_multicast_like(packet, peer, path, now_ms)
+            case Verb.MULTICAST_GATHER:
+                self._on_multicast_gather(packet, peer, path, now_ms)
+            case Verb.NETWORK_CONFIG_REQUEST:
+                self._on_network_config_request(packet, peer, path)
+            case _:
+                self._drop(Drop.UNWANTED, path)
+        self._received(packet, peer, path, now_ms)
+
+    def _received(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        """After any packet whose MAC fits: confirm a path that is new."""
+        if packet.hops:
+            peer.last_receive_ms = now_ms
+        elif not peer.heard(path, now_ms) and peer.may_confirm(path, now_ms):
+            self._send_hello(peer, path, now_ms, self._planet, self._moons)
+
+    def _on_ok(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        ok = Ok.decode(packet.payload)
+        if not peer.answers_us(ok.packet_id):
+            self._drop(Drop.UNEXPECTED, path)
+            return
+        if ok.verb == Verb.HELLO:
+            answer = OkHello.decode(ok.body)
+            if answer.protocol < MINIMUM_PROTOCOL_VERSION:
+                self._drop(Drop.OLD_PROTOCOL, path)
+                return
+            peer.set_version(answer.protocol, answer.version)
+            for world in answer.worlds:
+                held = WorldHeld(world.id, world.timestamp_ms)
+                self._note_held(peer, held, How.PROBE, now_ms, world)
+        elif ok.verb == Verb.WHOIS and peer.address in self._upstreams:
+            for identity in decode_identities(ok.body):
+                if not is_reserved(identity.address) and self._peer(identity.address) is None:
+                    self._recalled[identity.address] = KnownNode(identity)
+        if packet.hops == 0:
+            known = peer.knows(path)
+            peer.confirm(path, now_ms)
+            if not known:
+                self._on_path_confirmed(peer, path, now_ms)
+        else:
+            peer.last_receive_ms = now_ms
+
+    def _on_path_confirmed(self, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        """Hand over what an unconfirmed path was not given, or ask whether it arrived."""
+        if not peer.held or not self._is_behind(peer):
+            return
+        if now_ms < peer.push_due_ms:
+            self._probe(peer, path, now_ms)
+        else:
+            self._push(peer, now_ms)
+
+    def _on_whois(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        peer.question_id = packet.id
+        answer = Ok(Verb.WHOIS, packet.id, b"").encode()
+        empty = len(answer)
+        for address in decode_addresses(packet.payload):
+            identity = self._identity_of(address)
+            if identity is None:
+                self._ask_upstream(address, now_ms)
+            elif len(answer) < _WHOIS_ANSWER_BYTES:
+                answer += identity.to_bytes()
+        if len(answer) > empty and self._may_answer(len(answer), packet, peer, path, now_ms):
+            self._send(peer, Verb.OK, answer, path)
+        self._push_again(peer, now_ms)
+
+    def _identity_of(self, address: Address) -> Identity | None:
+        if address == self.address:
+            return self._public
+        if (peer := self._peers.get(address)) is not None:
+            return peer.identity
+        if (node := self._recalled.get(address)) is not None:
+            return node.identity
+        return None
+
+    def _may_answer(
+        self, size_bytes: int, packet: Packet, peer: Peer, path: Path, now_ms: int
+    ) -> bool:
+        """Whether an answer is small for its question, goes to a confirmed path, or is covered."""
+        question = HEADER_BYTES + len(packet.payload)
+        if HEADER_BYTES + size_bytes <= 3 * question or peer.knows(path):
+            return True
+        if self._may_send_unasked(size_bytes, path, now_ms):
+            return True
+        self._drop(Drop.RATE, path)
+        return False
+
+    def _on_echo(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        if now_ms - peer.echoed_ms < ECHO_INTERVAL_MS:
+            self._drop(Drop.RATE, path)
+            return
+        peer.echoed_ms = now_ms
+        answer = Ok(Verb.ECHO, packet.id, packet.payload).encode()
+        if self._may_answer(len(answer), packet, peer, path, now_ms):
+            self._send(peer, Verb.OK, answer, path)
+
+    def _on_multicast_like(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        groups, cut = decode_multicast_like(packet.payload)
+        for group in groups:
+            if not self._multicaster.like(group, peer.address, now_ms):
+                self._drop(Drop.RATE, path)
+                break
+        if cut:
+            raise DecodeError("A MULTICAST_LIKE ends in the middle of a group.")
+
+    def _on_multicast_gather(
+        self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int
+    ) -> None:
+        ask = MulticastGather.decode(packet.payload)
+        start = int.from_bytes(self._random_bytes(4), "big")
+        found = self._multicaster.gather(ask.group, peer.address, ask.limit, start, now_ms)
+        if found is not None:
+            answer = Ok(Verb.MULTICAST_GATHER, packet.id, found.encode()).encode()
+            if self._may_answer(len(answer), packet, peer, path, now_ms):
+                self._send(peer, Verb.OK, answer, path)
+
+    def _on_network_config_request(self, packet: Packet, peer: _RootPeer, path: Path) -> None:
+        error = Error(packet.verb, packet.id, ErrorCode.UNSUPPORTED_OPERATION, packet.payload[:8])
+        self._send(peer, Verb.ERROR, error.encode(), path)
+
+    # -- relay ---------------------------------------------------------------------------------
+
+    def _relay(
+        self, datagram: bytes, source: Address | None, destination: Address, path: Path, now_ms: int
+    ) -> None:
+        relayed = with_hop(datagram)
+        if relayed is None:
+            self._drop(Drop.TOO_MANY_HOPS, path)
+            return
+        target = self._peers.get(destination)
+        way = None if target is None else target.best_path(now_ms)
+        if way is not None:
+            self._datagrams.append((relayed, way))
+            if source is not None and target is not None:
+                self._introduce(source, target, now_ms)
+            return
+        way = self._upstream_path(source, now_ms)
+        if way is None or way == path:
+            self._drop(Drop.UNREACHABLE, path)
+        else:
+            self._datagrams.append((relayed, way))
+
+    def _introduce(self, source: Address, target: _RootPeer, now_ms: int) -> None:
+        """Tell two nodes of each other's paths: same family, widest scope, IPv6 first."""
+        other = self._peers.get(source)
+        if other is None:
+            return
+        pair = (min(source, target.address), max(source, target.address))
+        last_ms = self._introduced.get(pair)
+        if last_ms is not None and now_ms - last_ms < UNITE_INTERVAL_MS:
+            return
+        self._introduced[pair] = now_ms
+        self._introduced.move_to_end(pair)
+        if len(self._introduced) > _PAIRS:
+            self._introduced.popitem(last=False)
+        meeting = _meeting_point(target.paths(now_ms), other.paths(now_ms))
+        if meeting is None:
+            return
+        here, there = meeting
+        introductions = [
+            (target, Rendezvous(other.address, there.endpoint), here),
+            (other, Rendezvous(target.address, here.endpoint), there),
+        ]
+        if self._random_bytes(1)[0] & 1:
+            introductions.reverse()
+        for peer, rendezvous, way in introductions:
+            self._send(peer, Verb.RENDEZVOUS, rendezvous.encode(), way)
+
+    # -- other roots -----------------------------------------------------------------------------
+
+    def _greet(self, address: Address, upstream: _Upstream, now_ms: int) -> None:
+        """HELLO to another root of our Worlds: at its path, or at every endpoint without one."""
+        peer = self._peer(address)
+        if peer is None:
+            return
+        path = peer.best_path(now_ms)
+        if path is not None:
+            upstream.due_ms = now_ms + UPSTREAM_HELLO_MS
+            self._send_hello(peer, path, now_ms, self._planet, self._moons)
+            return
+        upstream.due_ms = now_ms + UPSTREAM_RETRY_MS
+        for endpoint in upstream.endpoints:
+            if endpoint.ip and endpoint.port:
+                way = Path(endpoint, ANY_SOCKET)
+                self._send_hello(peer, way, now_ms, self._planet, self._moons)
+
+    def _upstream_path(self, not_to: Address | None, now_ms: int) -> Path | None:
+        for address in self._upstreams:
+            peer = self._peers.get(address)
+            if peer is not None and address != not_to:
+                path = peer.best_path(now_ms)
+                if path is not None:
+                    return path
+        return None
+
+    def _ask_upstream(self, address: Address, now_ms: int) -> None:
+        """Ask another root who this is; its answer serves the next one who asks us."""
+        if not self._upstreams or is_reserved(address):
+            return
+        for upstream in self._upstreams:
+            peer = self._peers.get(upstream)
+            path = None if peer is None else peer.best_path(now_ms)
+            if peer is not None and path is not None:
+                if self._whois_bucket.take(1, now_ms):
+                    packet_id = self._send(peer, Verb.WHOIS, encode_addresses([address]), path)
+                    peer.expect_answer(packet_id)
+                return
+
+
+def _meeting_point(here: list[Path], there: list[Path]) -> tuple[Path, Path] | None:
+    """One path of each of two nodes over which they may reach each other."""
+    best: tuple[tuple[int, int], Path, Path] | None = None
+    for mine in here:
+        for theirs in there:
+            if (
+                mine.endpoint.family == theirs.endpoint.family
+                and mine.endpoint.scope == theirs.endpoint.scope
+            ):
+                rank = (_SCOPES.index(mine.endpoint.scope), mine.endpoint.family)
+                if best is None or rank > best[0]:
+                    best = rank, mine, theirs
+    return None if best is None else best[1:]

@@ -1,0 +1,29 @@
+"""What has to be remembered: revisions, timestamps, nodes, who adopted what, and who did what."""
+
+from orrery.store.database import Store
+from orrery.store.records import (
+    Adoption,
+    AdoptionCount,
+    AdoptionRecord,
+    AuditEntry,
+    Holding,
+    KnownNode,
+    NodeRecord,
+    Revision,
+    Sighting,
+    SightingRecord,
+)
+
+__all__ = [
+    "Adoption",
+    "AdoptionCount",
+    "AdoptionRecord",
+    "AuditEntry",
+    "Holding",
+    "KnownNode",
+    "NodeRecord",
+    "Revision",
+    "Sighting",
+    "SightingRecord",
+    "Store",
+]

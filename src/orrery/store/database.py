@@ -1,0 +1,330 @@
+"""The store: one SQLite database, what Orrery asks of it, and nothing of SQL outside.
+
+Any number of threads and processes may use one database at once. Every method is one transaction
+of its own. Errors of the database come out as `UnreadableError` or `ConflictError`.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Engine, insert, select
+
+from orrery.store import engine as engines
+from orrery.store import nodes, revisions, schema
+from orrery.store.records import (
+    Adoption,
+    AdoptionCount,
+    AdoptionRecord,
+    AuditEntry,
+    KnownNode,
+    NodeRecord,
+    Revision,
+    Sighting,
+    SightingRecord,
+)
+from orrery.store.tables import AuditRow
+from orrery.wire.address import Address
+from orrery.wire.world import World
+from orrery.worlds.chain import Chain
+
+_DAY_MS = 86_400_000
+_LARGEST_BATCH = 10_000
+_FORGET_CHUNK = 5_000
+
+
+class Store:
+    """An open database. Use `Store.open`, and close it or use it as a context manager."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self.path = path
+        self._engine = engine
+        self._watch_lock = threading.Lock()
+        self._watcher: Connection | None = None
+        self._watched: tuple[int, int] | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a database, creating it or bringing it to this version's tables where needed.
+
+        The file is made private to its owner (mode 0600); it never holds a secret.
+
+        Raises:
+            UnreadableError: It cannot be opened, is no database of Orrery, or a newer one's.
+            ConflictError: Another program has kept it locked for half a minute.
+        """
+        engines.create_file(path)
+        store = cls(path, engines.connect(path))
+        try:
+            with store._reading() as connection:
+                current = schema.is_current(connection)
+            if not current:
+                with store._writing() as connection:
+                    schema.migrate(connection, str(path))
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Close every connection. Closing twice does nothing."""
+        with self._watch_lock:
+            if self._watcher is not None:
+                self._watcher.close()
+                self._watcher = None
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with engines.reading(self._engine, self.path) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with engines.writing(self._engine, self.path) as connection:
+            yield connection
+
+    # Revisions
+
+    def allocate_timestamp(self, world_id: int, now_ms: int) -> int:
+        """Give out a timestamp for a World that is about to be signed.
+
+        It is the clock's, or one more than the last one where the clock does not go beyond that,
+        and is on disk as given out before this returns: no later call returns it again, whatever
+        becomes of the caller.
+
+        Args:
+            world_id: The World.
+            now_ms: The clock, in milliseconds since 1970; it may step in any direction.
+
+        Raises:
+            PlanError: The chain already has the largest timestamp there is.
+        """
+        with self._writing() as connection:
+            return revisions.give_timestamp(connection, world_id, now_ms)
+
+    def add_revision(
+        self,
+        world: World,
+        now_ms: int,
+        note: str = "",
+        *,
+        after_ms: int | None = None,
+        audit: AuditEntry | None = None,
+    ) -> Revision:
+        """Append a signed World to its chain, and what is to be audited about it, or neither.
+
+        Args:
+            world: The signed World.
+            now_ms: The clock.
+            note: What to remember about it.
+            after_ms: The timestamp of the revision that the caller knows to be the newest one, 0
+                for none; left out when the caller makes no such claim.
+            audit: An audit entry to write in the same transaction.
+
+        Raises:
+            ConflictError: Another writer extended the chain beyond `after_ms`.
+            UpdateRefused: A node that holds the newest revision would refuse this one.
+        """
+        with self._writing() as connection:
+            revision = revisions.add(connection, world, now_ms, note, after_ms)
+            if audit is not None:
+                _write_audit(connection, audit)
+        return revision
+
+    def newest(self, world_id: int) -> Revision | None:
+        """The newest revision of a World, None when there is none."""
+        with self._reading() as connection:
+            return revisions.newest(connection, world_id)
+
+    def revisions(self, world_id: int) -> tuple[Revision, ...]:
+        """All revisions of a World, oldest first."""
+        with self._reading() as connection:
+            return revisions.all_of(connection, world_id)
+
+    def chain(self, world_id: int) -> Chain:
+        """The chain of a World.
+
+        Raises:
+            UpdateRefused: The database holds revisions that do not follow from one another; it
+                was changed by something else than Orrery.
+        """
+        return Chain(tuple(revision.world for revision in self.revisions(world_id)))
+
+    def world_ids(self) -> tuple[int, ...]:
+        """The Worlds that have a revision, in the order in which they got their first."""
+        with self._reading() as connection:
+            return revisions.world_ids(connection)
+
+    def data_version(self) -> int:
+        """A number that changes when a revision is added, by this process or another.
+
+        Made to be asked many times a second: while nobody writes to the database this reads a few
+        bytes of shared memory and no table.
+        """
+        with self._watch_lock, engines.sentences(self.path):
+            # PRAGMA data_version speaks of changes by other connections: so always one asks that
+            # changes nothing itself.
+            if self._watcher is None:
+                self._watcher = self._engine.connect()
+            connection = self._watcher
+            with connection.begin():
+                written = int(connection.exec_driver_sql("PRAGMA data_version").scalar() or 0)
+                if self._watched is None or self._watched[0] != written:
+                    self._watched = (written, revisions.last_number(connection))
+            return self._watched[1]
+
+    # Nodes
+
+    def record(
+        self, sightings: Sequence[Sighting] = (), adoptions: Sequence[Adoption] = ()
+    ) -> None:
+        """Write what was seen; one transaction per batch.
+
+        A batch of more than 10,000 is written as several, so that no other writer waits long.
+        Order and repetition do not matter: what was seen later wins.
+        """
+        size = max(len(sightings), len(adoptions))
+        for start in range(0, size, _LARGEST_BATCH):
+            part = slice(start, start + _LARGEST_BATCH)
+            with self._writing() as connection:
+                nodes.record(connection, sightings[part], adoptions[part])
+
+    def nodes(
+        self,
+        *,
+        address: Address | None = None,
+        holds: tuple[int, int] | None = None,
+        seen_since_ms: int = 0,
+        limit: int = 1_000,
+        offset: int = 0,
+    ) -> tuple[NodeRecord, ...]:
+        """Nodes with what they hold, last seen first.
+
+        Args:
+            address: Only this node.
+            holds: Only nodes that hold the World with this id and timestamp.
+            seen_since_ms: Only nodes seen at this time or later.
+            limit: At most this many.
+            offset: Leave out this many first.
+        """
+        with self._reading() as connection:
+            return nodes.listing(
+                connection,
+                address=address,
+                holds=holds,
+                seen_since_ms=seen_since_ms,
+                limit=limit,
+                offset=offset,
+            )
+
+    def count_nodes(
+        self,
+        *,
+        address: Address | None = None,
+        holds: tuple[int, int] | None = None,
+        seen_since_ms: int = 0,
+    ) -> int:
+        """How many nodes `nodes` would list without its limit."""
+        with self._reading() as connection:
+            return nodes.count(
+                connection, address=address, holds=holds, seen_since_ms=seen_since_ms
+            )
+
+    def known_nodes(self, limit: int) -> tuple[KnownNode, ...]:
+        """Identity and last path of the nodes seen last, to seed a root with at its start."""
+        with self._reading() as connection:
+            return nodes.known(connection, limit)
+
+    def history(self, address: Address, limit: int = 100) -> tuple[SightingRecord, ...]:
+        """What a node told and when, last first."""
+        with self._reading() as connection:
+            return nodes.history(connection, address, limit)
+
+    def adoption_counts(
+        self, world_id: int | None = None, seen_since_ms: int = 0
+    ) -> tuple[AdoptionCount, ...]:
+        """How many nodes hold which timestamp of our Worlds, largest timestamp first.
+
+        Args:
+            world_id: Only this World.
+            seen_since_ms: Count only nodes seen at this time or later.
+        """
+        with self._reading() as connection:
+            return nodes.adoption_counts(connection, world_id, seen_since_ms)
+
+    def adoptions(self, world_id: int, timestamp_ms: int) -> tuple[AdoptionRecord, ...]:
+        """Who adopted a revision and when, earliest first."""
+        with self._reading() as connection:
+            return nodes.adoptions_of(connection, world_id, timestamp_ms)
+
+    def retention(
+        self,
+        now_ms: int,
+        keep_days: int,
+        max_rows: int,
+        *,
+        keep_nodes_days: int = 400,
+        max_nodes: int = 1_000_000,
+    ) -> int:
+        """Forget what is too old or too much, in small transactions; revisions and audit stay.
+
+        Args:
+            now_ms: The clock.
+            keep_days: Days that the history of sightings is kept.
+            max_rows: Rows of that history that are kept at most.
+            keep_nodes_days: Days that a node which is not seen any more is remembered; long,
+                because a node that was asleep for months still wants to be led forward.
+            max_nodes: Nodes that are remembered at most.
+
+        Returns:
+            How many rows and nodes were forgotten.
+        """
+        forgotten = 0
+        for forget, before_ms, most in (
+            (nodes.forget_sightings, now_ms - keep_days * _DAY_MS, max_rows),
+            (nodes.forget_nodes, now_ms - keep_nodes_days * _DAY_MS, max_nodes),
+        ):
+            deleted = _FORGET_CHUNK
+            while deleted == _FORGET_CHUNK:
+                with self._writing() as connection:
+                    deleted = forget(connection, before_ms, most, _FORGET_CHUNK)
+                forgotten += deleted
+        return forgotten
+
+    # Audit
+
+    def audit(self, at_ms: int, actor: str, action: str, detail: str = "") -> None:
+        """Remember who did what. Never put a secret into it."""
+        with self._writing() as connection:
+            _write_audit(connection, AuditEntry(at_ms, actor, action, detail))
+
+    def audit_entries(self, limit: int = 100) -> tuple[AuditEntry, ...]:
+        """The last audit entries, last first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(AuditRow.__table__).order_by(AuditRow.number.desc()).limit(limit)
+            )
+            return tuple(AuditEntry(r.at_ms, r.actor, r.action, r.detail) for r in rows)
+
+
+def _write_audit(connection: Connection, entry: AuditEntry) -> None:
+    connection.execute(
+        insert(AuditRow).values(
+            at_ms=entry.at_ms, actor=entry.actor, action=entry.action, detail=entry.detail
+        )
+    )

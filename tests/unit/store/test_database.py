@@ -1,0 +1,157 @@
+import os
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from orrery.errors import ConflictError, OrreryError, UnreadableError
+from orrery.store import Store, engine, schema
+from orrery.store import migrations as migrations_package
+from orrery.store.tables import Base
+from tests.unit.store.making import NOW_MS, WORLD_ID, world
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with Store.open(tmp_path / "orrery.db") as store:
+            store.audit(NOW_MS, "alice", "look")
+            assert {p.name: _mode(p) for p in tmp_path.iterdir()} == {
+                "orrery.db": 0o600,
+                "orrery.db-wal": 0o600,
+                "orrery.db-shm": 0o600,
+            }
+    finally:
+        os.umask(before)
+
+
+def test_a_database_that_others_may_read_is_made_private(tmp_path: Path) -> None:
+    path = tmp_path / "orrery.db"
+    Store.open(path).close()
+    path.chmod(0o644)
+    Store.open(path).close()
+    assert _mode(path) == 0o600
+
+
+def test_every_connection_is_set_up_for_safety(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "orrery.db") as store, store._reading() as connection:
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert found == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 30_000,
+    }
+
+
+def test_migrations_make_the_tables_that_the_code_knows(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "orrery.db") as store, store._reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+        assert schema.is_current(connection)
+
+
+def test_the_newest_migration_is_the_one_named() -> None:
+    scripts = ScriptDirectory(str(Path(migrations_package.__file__).parent))
+    assert scripts.get_heads() == [schema.NEWEST_MIGRATION]
+
+
+def test_a_database_of_a_newer_orrery_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "orrery.db"
+    Store.open(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(UnreadableError, match=r"written by a newer Orrery .* update Orrery"):
+        Store.open(path)
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "orrery.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE customers (name TEXT)")
+    connection.close()
+    with pytest.raises(UnreadableError, match="not one of Orrery's"):
+        Store.open(path)
+    with sqlite3.connect(path) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    connection.close()
+    assert tables == [("customers",)]
+
+
+@pytest.mark.parametrize("content", [b"not a database " * 100, b"SQLite format 3\0" + b"\1" * 5000])
+def test_a_damaged_database_is_refused_with_a_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "orrery.db"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableError, match=r"orrery\.db is not a whole SQLite database"):
+        Store.open(path)
+
+
+def test_a_missing_directory_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match="check that its directory exists"):
+        Store.open(tmp_path / "nowhere" / "orrery.db")
+
+
+def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "orrery.db") as store:
+        store.add_revision(world(1), NOW_MS)
+        with store._writing() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(UnreadableError, match="the disk is full"):
+            store.add_revision(world(2), NOW_MS, "n" * 100_000)
+        assert len(store.revisions(WORLD_ID)) == 1
+
+
+def test_a_locked_database_is_a_conflict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_BUSY_TIMEOUT_MS", 1)
+    with Store.open(tmp_path / "orrery.db") as store:
+        other = sqlite3.connect(tmp_path / "orrery.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ConflictError, match="locked by another program"):
+            store.audit(NOW_MS, "alice", "look")
+        assert store.audit_entries() == ()
+        other.execute("ROLLBACK")
+        other.close()
+        store.audit(NOW_MS, "alice", "look")
+
+
+def test_many_may_open_a_new_store_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(6)
+    failed: list[OrreryError] = []
+
+    def open_and_write() -> None:
+        together.wait()
+        try:
+            with Store.open(tmp_path / "orrery.db") as store:
+                store.allocate_timestamp(WORLD_ID, NOW_MS)
+        except OrreryError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=open_and_write) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    with Store.open(tmp_path / "orrery.db") as store:
+        assert store.allocate_timestamp(WORLD_ID, NOW_MS) == NOW_MS + 6
+
+
+def test_closing_twice_does_nothing(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "orrery.db")
+    store.data_version()
+    store.close()
+    store.close()

@@ -203,6 +203,8 @@ text_like = st.text("0123456789abcdefxABCF:./[]% \n-+g\0", max_size=40)
 @given(st.sampled_from(PARSERS), st.lists(text_like, max_size=4).map(":".join))
 @example(Endpoint.from_text, "[]:1")
 @example(Endpoint.parse_as_node, "\udc80:/1")
+@example(Endpoint.parse_as_node, "\ud800.")
+@example(Identity.parse_as_node, "1:0:\ud800")
 @example(Identity.parse_as_node, "1:0:" + "\u0661" * 64)
 def test_text_that_is_nearly_right_raises_decode_errors_only(
     parse: Callable[[str], object], text: str

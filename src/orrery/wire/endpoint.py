@@ -120,7 +120,7 @@ class Endpoint:
         Raises:
             DecodeError: neither colon nor dot, or 64 bytes and more. genmoon writes nil then.
         """
-        raw = text.encode("utf-8", "surrogateescape").partition(b"\0")[0]
+        raw = text.encode("utf-8", "replace").partition(b"\0")[0]
         if not raw:
             return cls(b"", 0)
         if len(raw) >= _NODE_TEXT_BYTES:

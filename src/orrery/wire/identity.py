@@ -108,7 +108,7 @@ class Identity:
         Raises:
             DecodeError: the node refuses it.
         """
-        raw = text.encode("utf-8", "surrogateescape").partition(b"\0")[0]
+        raw = text.encode("utf-8", "replace").partition(b"\0")[0]
         if len(raw) >= _NODE_TEXT_BYTES:
             raise DecodeError(
                 f"an identity of {len(raw)} characters: a node reads at most {_NODE_TEXT_BYTES - 1}"

@@ -36,12 +36,15 @@ def test_planet_and_moon_side_by_side() -> None:
     assert table.lookup(MOON_ID, 7) == ()
     assert table.newest(MOON_ID) == moon.newest
     assert table.newest(PLANET_ID) == planet().newest
+    assert table.revision_at(PLANET_ID, 20) == planet().revisions[1]
+    assert table.revision_at(PLANET_ID, 21) is None
 
 
 def test_a_world_that_is_not_ours_gets_nothing() -> None:
     table = HandoverTable([planet()], ROOM)
     assert table.lookup(MOON_ID, 0) == ()
     assert table.newest(MOON_ID) is None
+    assert table.revision_at(MOON_ID, 10) is None
     assert HandoverTable([], ROOM).lookup(PLANET_ID, 0) == ()
 
 

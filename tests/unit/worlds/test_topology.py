@@ -118,3 +118,11 @@ def test_somebody_with_our_address_and_another_key_is_one() -> None:
     topology.start(world(1, roots=[impostor]).encode(), None)
     assert not topology.is_root
     assert topology.upstreams == (OWN.address,)
+
+
+def test_each_moon_is_updated_for_itself() -> None:
+    topology = started()
+    for world_id in (1, 2):
+        topology.add_world(world(5, world_type=MOON, world_id=world_id), always_accept_new=True)
+    topology.add_world(world(6, world_type=MOON, world_id=2))
+    assert [(moon.id, moon.timestamp_ms) for moon in topology.moons] == [(1, 5), (2, 6)]

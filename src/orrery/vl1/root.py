@@ -377,14 +377,16 @@ class RootNode(Node[_RootPeer]):
             now_ms: when.
             world: the World itself, where it sent it: a fork then shows by its bytes too.
         """
-        newest = self._table.newest(held.id)
-        if newest is None or peer.held.get(held.id) == held.timestamp_ms:
+        if self._table.newest(held.id) is None:
+            return
+        ours = self._table.revision_at(held.id, held.timestamp_ms)
+        differs = world is not None and world != ours
+        if peer.held.get(held.id) == held.timestamp_ms and not differs:
             return
         peer.held[held.id] = held.timestamp_ms
         if not held.timestamp_ms:
             return
-        ours = self._table.revision_at(held.id, held.timestamp_ms)
-        if ours is None or (world is not None and world != ours):
+        if ours is None or differs:
             self._events.append(ForkSeen(now_ms, peer.address, *held))
         else:
             self._events.append(AdoptionLearned(now_ms, peer.address, *held, how))

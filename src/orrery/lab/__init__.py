@@ -1,0 +1,1 @@
+"""Virtual fleets and networks: for tests, benchmarks, the demo and rehearsals."""

@@ -5,6 +5,7 @@ noun is a function, added to `_COMMANDS`. Such modules import what they need ins
 each command pays for its own imports only.
 """
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -70,6 +71,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit status. Whatever fails is reported on standard error before.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name of a file may be no text in the terminal's encoding, which is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = app(given, prog_name="orrery", standalone_mode=False)
         sys.stdout.flush()

@@ -68,7 +68,9 @@ def _tell_usage(error: BaseException, message: str, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "orrery"
     sentence = " ".join(message.split()).rstrip(".")
-    return _tell("usage", f"{sentence}: see `{command} --help`", _USAGE, as_json)
+    see = f"see `{command} --help`"
+    told = f"{sentence} ({see})" if sentence.endswith(("?", ")")) else f"{sentence}: {see}"
+    return _tell("usage", told, _USAGE, as_json)
 
 
 def _bug(error: BaseException) -> str:

@@ -72,6 +72,22 @@ def check_one_standard_input(*arguments: str | None) -> None:
         raise UsageError("standard input (-) can be read once only: name a file for the other")
 
 
+def check_output(argument: str, *, force: bool) -> None:
+    """Refuse a place where nothing may be written, before any work is done for it.
+
+    Raises:
+        ConflictError: there is a file already, and no force.
+        UnreadableError: it is a directory.
+    """
+    if argument == STANDARD:
+        return
+    path = Path(argument)
+    if path.is_dir():
+        raise UnreadableError(f"{path} is a directory: name the file to write in it")
+    if not force and os.path.lexists(path):
+        raise _taken(path)
+
+
 def write_output(
     argument: str, data: bytes, *, secret: bool = False, force: bool = False, is_text: bool = True
 ) -> None:
@@ -98,10 +114,9 @@ def write_output(
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
+    check_output(argument, force=force)
     path = Path(argument)
     mode = SECRET_MODE if secret else PUBLIC_MODE
-    if path.is_dir():
-        raise UnreadableError(f"{path} is a directory: name the file to write in it")
     if not force:
         _write_new(path, data, mode)
         return
@@ -113,9 +128,6 @@ def write_output(
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
     """Write a file where none is, even if another process tries the same at this moment."""
-    taken = ConflictError(f"{path} is there already: name another file, or add --force")
-    if os.path.lexists(path):
-        raise taken
     if not path.parent.is_dir():
         raise UnreadableError(
             f"{path} cannot be written: {path.parent} is no directory that is there"
@@ -125,7 +137,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
         write_file(whole, data, mode)
         os.link(whole, path)
     except FileExistsError:
-        raise taken from None
+        raise _taken(path) from None
     except UnreadableError as error:
         # The user knows the file by the name that it should have got.
         raise UnreadableError(str(error).replace(str(whole), str(path))) from None
@@ -133,3 +145,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
         write_file(path, data, mode)  # a file system without hard links
     finally:
         whole.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> ConflictError:
+    return ConflictError(f"{path} is there already: name another file, or add --force")

@@ -179,10 +179,10 @@ def diff(
             }
         )
     elif words:
-        output.print_facts(
-            f"{old_source.name} -> {new_source.name}",
-            [("differs", words), ("kept", kept or "no endpoint: who sleeps is stranded")],
-        )
+        facts: list[output.Fact] = [("differs", words)]
+        if not found.id and not found.type:
+            facts.append(("kept", kept or "no endpoint: who sleeps is stranded"))
+        output.print_facts(f"{old_source.name} -> {new_source.name}", facts)
     else:
         output.print_verdict(f"{old_source.name} and {new_source.name} say the same World")
     if words:
@@ -225,11 +225,12 @@ def convert(
         read_document,
         trust_signing_key,
     )
-    from orrery.cli.files import write_output
+    from orrery.cli.files import check_output, write_output
     from orrery.errors import UsageError
     from orrery.worlds import formats
 
     wanted = formats.by_name(to or _format_of(out))
+    check_output(out, force=force)
     source, document = read_document(file, loose=loose)
     if wanted.name in _NEED_SIGNATURE and document.world is None and document.roots is not None:
         at_ms = now_ms() if timestamp is None else parse_timestamp(timestamp)
@@ -310,7 +311,7 @@ def sign(
         read_public_key,
         read_signing_key,
     )
-    from orrery.cli.files import STANDARD, check_one_standard_input, write_output
+    from orrery.cli.files import STANDARD, check_one_standard_input, check_output, write_output
     from orrery.cli.world_view import describe
     from orrery.errors import UsageError
     from orrery.worlds import formats
@@ -322,6 +323,7 @@ def sign(
         raise UsageError(f"the format {to} has no place for a signature: use binary")
     if as_json and out == STANDARD:
         raise UsageError("standard output cannot take both the World and --json: name a file")
+    check_output(out, force=force)
     source, document = read_document(file, loose=loose)
     if world_id is not None:
         document = replace(document, id=parse_id(world_id))

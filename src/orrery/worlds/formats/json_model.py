@@ -83,6 +83,5 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str]:
             inside, name = _LISTS[step], f'"{step}"'
         elif step not in ("str", "int"):  # which member of a union was tried
             name = f'"{step}"'
-    if name == "this":
-        name = places.pop() if places else "the file"
-    return ", ".join(places), name
+    place = ", ".join(places)
+    return ("", place or "the file") if name == "this" else (place, name)

@@ -72,6 +72,11 @@ def read(content: Content, *, loose: bool = False) -> Document:
         notes,
         loose=loose,
     )
+    for name in model.signing or ():
+        if not name or not name.isprintable():
+            mistakes.add(
+                "", '"signing" names what is no file: write two names of key files'
+            )
     mistakes.check()
     redrawn = model.planet_id in (EARTH_ID, _MARS_ID) or model.planet_birth <= MKWORLD_TIMESTAMP_MS
     if model.recommend and redrawn:
@@ -108,7 +113,7 @@ def write(document: Document, *, secrets: bool = False) -> bytes:
         UsageError: it is no planet, or has an id or endpoints that ztmkworld cannot read.
     """
     del secrets
-    if document.roots is None or document.type is WorldType.MOON:
+    if document.roots is None or document.type not in (None, WorldType.PLANET):
         raise UsageError("ztmkworld makes planets and nothing else: use moon-json for a moon")
     if max(document.id or 0, document.timestamp_ms or 0) >= _SAFE_IN_JAVASCRIPT:
         raise UsageError(

@@ -117,6 +117,8 @@ def write(document: Document, *, secrets: bool = False) -> bytes:
     """
     del secrets
     world = signed_world(document)
+    if world.type is WorldType.NULL:
+        raise UsageError("this World is neither planet nor moon, and no JSON says so: use binary")
     if world.dictionary or any(not end.ip for root in world.roots for end in root.endpoints):
         raise UsageError(
             "the Python mkworld can say neither an empty endpoint nor the dictionary of a moon: "

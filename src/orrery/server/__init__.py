@@ -1,0 +1,1 @@
+"""The root server: sockets, time and the store around a `RootNode`."""

@@ -1,0 +1,123 @@
+"""From what a root reports to what the store keeps: gathered, and written in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+import structlog
+
+from orrery.errors import OrreryError
+from orrery.server.clock import Clock
+from orrery.store import Adoption, Sighting, Store
+from orrery.vl1.events import (
+    AdoptionLearned,
+    Event,
+    ForkSeen,
+    NodeSeen,
+    PacketDropped,
+    WorldServed,
+)
+from orrery.wire.address import Address, format_address
+
+FLUSH_INTERVAL_S = 0.5
+MAX_WAITING = 50_000
+"""Sightings and adoptions kept in memory while the disk is slow; beyond, new ones are lost."""
+
+log = structlog.get_logger("orrery.server")
+
+
+class Recorder:
+    """Gathers events; a task writes them to the store off the event loop.
+
+    Args:
+        store: where they go.
+        clock: tells the wall time of an event.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._sightings: dict[Address, Sighting] = {}
+        self._adoptions: list[Adoption] = []
+        self._failing = False
+        self.counts: Counter[str] = Counter()
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Note what happened."""
+        for event in events:
+            match event:
+                case PacketDropped():
+                    self.counts[f"dropped: {event.reason}"] += 1
+                case NodeSeen():
+                    self._note_sighting(event)
+                case AdoptionLearned():
+                    self._note_adoption(event)
+                case WorldServed():
+                    self.counts["pushed" if event.pushed else "served"] += 1
+                    self.counts["world bytes"] += event.size_bytes
+                case ForkSeen():
+                    log.warning(
+                        "fork",
+                        node=format_address(event.address),
+                        world=f"{event.world_id:016x}",
+                        timestamp=event.timestamp_ms,
+                        meaning="the node holds a World with our id that is not of our chain",
+                    )
+
+    def _note_sighting(self, event: NodeSeen) -> None:
+        address = event.identity.address
+        if len(self._sightings) >= MAX_WAITING and address not in self._sightings:
+            self.counts["sightings lost"] += 1
+            return
+        self._sightings[address] = Sighting(
+            address=address,
+            identity=event.identity.to_bytes(),
+            path=str(event.path),
+            protocol=event.protocol,
+            version=event.version,
+            seen_at_ms=self._clock.wall_ms(event.at_ms),
+            planet_id=event.planet.id,
+            planet_timestamp_ms=event.planet.timestamp_ms,
+            moons=event.moons,
+        )
+
+    def _note_adoption(self, event: AdoptionLearned) -> None:
+        if len(self._adoptions) >= MAX_WAITING:
+            self.counts["adoptions lost"] += 1
+            return
+        self._adoptions.append(
+            Adoption(
+                address=event.address,
+                world_id=event.world_id,
+                timestamp_ms=event.timestamp_ms,
+                at_ms=self._clock.wall_ms(event.at_ms),
+                how=event.how.value,
+            )
+        )
+
+    async def run(self) -> None:
+        """Write what has gathered, again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_INTERVAL_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has gathered; a disk that fails is reported once, and tried again."""
+        if not self._sightings and not self._adoptions:
+            return
+        sightings, adoptions = self._sightings, self._adoptions
+        self._sightings, self._adoptions = {}, []
+        try:
+            await asyncio.to_thread(self._store.record, tuple(sightings.values()), adoptions)
+        except OrreryError as error:
+            self._sightings = {**sightings, **self._sightings}
+            self._adoptions = (adoptions + self._adoptions)[:MAX_WAITING]
+            if not self._failing:
+                log.error("store", error=str(error))
+            self._failing = True
+        else:
+            if self._failing:
+                log.info("store", error=None)
+            self._failing = False

@@ -12,8 +12,9 @@ from cffi import FFI
 # setuptools runs this file from the root of the source tree and wants paths relative to it.
 _CSRC = Path("src", "orrery", "kernel", "csrc")
 
-SOURCES = sorted(str(path) for path in _CSRC.glob("*.c"))
-WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wstrict-prototypes"]
+_WARNINGS = ["-Wall", "-Wextra"]
+if os.environ.get("ORRERY_WERROR") == "1":
+    _WARNINGS.append("-Werror")
 
 
 def _declarations(header: str) -> str:
@@ -26,10 +27,9 @@ ffi.cdef(_declarations((_CSRC / "orrery_kernel.h").read_text(encoding="utf-8")))
 ffi.set_source(
     "orrery.kernel._kernel",
     '#include "orrery_kernel.h"',
-    sources=SOURCES,
+    sources=sorted(str(path) for path in _CSRC.glob("*.c")),
     include_dirs=[str(_CSRC)],
     depends=sorted(str(path) for path in _CSRC.glob("*.h")),
-    extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"]
-    + (["-Werror"] if os.environ.get("ORRERY_WERROR") == "1" else []),
+    extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", *_WARNINGS],
     extra_link_args=["-pthread"],
 )

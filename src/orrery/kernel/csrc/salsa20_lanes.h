@@ -19,14 +19,15 @@
 LANES_TARGET static inline __attribute__((always_inline)) void
 lanes_blocks(lanes_t x[16], const uint32_t *state, uint64_t block, int rounds)
 {
-    lanes_t in[16];
+    static const uint32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    lanes_t in[16], lane;
 
     for (int i = 0; i < 16; i++)
         in[i] = (lanes_t){0} + state[i];
-    for (int lane = 0; lane < LANES; lane++) {
-        in[8][lane] = (uint32_t)(block + (uint64_t)lane);
-        in[9][lane] = (uint32_t)((block + (uint64_t)lane) >> 32);
-    }
+    memcpy(&lane, numbers, sizeof lane);
+    in[8] = lane + (uint32_t)block;
+    /* A lane whose lower word overflowed compares as all ones, which is -1. */
+    in[9] = (uint32_t)(block >> 32) - (lanes_t)(in[8] < lane);
     for (int i = 0; i < 16; i++)
         x[i] = in[i];
 #define QUARTER(a, b, c, d)                                                                        \

@@ -212,6 +212,12 @@ class FakeNetwork:
         check_proof: raises VerifyError for an identity without proof; `Identity.validate`, or
             `lab.identities.check_unproven` for fleets.
         now_ms: what the clock shows first.
+
+    Attributes:
+        now_ms: what the clock shows.
+        traffic: what each public endpoint has sent and was sent.
+        watcher: called with every event of every node.
+        tap: called with every packet, its source and its destination as the outside sees them.
     """
 
     def __init__(
@@ -223,6 +229,7 @@ class FakeNetwork:
         self.now_ms = now_ms
         self.traffic: dict[Endpoint, Traffic] = {}
         self.watcher: Callable[[Host, Event], None] | None = None
+        self.tap: Callable[[bytes, Endpoint, Endpoint], None] | None = None
         self._random = Random(seed)  # noqa: S311 - a simulation is to be repeatable
         self._check_proof = check_proof
         self._queue: list[tuple[int, int, _Arrival | _Proven | Host]] = []
@@ -368,6 +375,8 @@ class FakeNetwork:
         link: Link,
         sender: Host | None,
     ) -> None:
+        if self.tap is not None:
+            self.tap(datagram, source, destination)
         sent, got = self._traffic_of(source), self._traffic_of(destination)
         sent.bytes_from += len(datagram)
         sent.packets_from += 1

@@ -73,12 +73,19 @@ class Peer:
         self.version = version
 
     def expect_answer(self, packet_id: bytes, keep: int = 4) -> None:
-        """Note the id of a request; answers to the last few are taken."""
+        """Note the id of a request; one answer to each of the last few is taken."""
         self.awaited_ids = (*self.awaited_ids[1 - keep :], packet_id)
 
-    def answers_us(self, packet_id: bytes) -> bool:
-        """Whether this is the id of one of the requests noted last."""
-        return packet_id in self.awaited_ids
+    def take_answer(self, packet_id: bytes) -> bool:
+        """Whether an answer to this request is expected; from now on it is not.
+
+        An answer that somebody recorded and sends again from elsewhere would move our traffic
+        there.
+        """
+        if packet_id not in self.awaited_ids:
+            return False
+        self.awaited_ids = tuple(awaited for awaited in self.awaited_ids if awaited != packet_id)
+        return True
 
     def knows(self, path: Path) -> bool:
         """Whether the path is confirmed."""

@@ -53,6 +53,8 @@ from orrery.wire.world import World, WorldType
 from orrery.worlds.handover import HandoverTable
 
 ECHO_INTERVAL_MS = 166
+ECHO_PROTOCOL = 5
+"""Nodes from this protocol on answer ECHO."""
 UNITE_INTERVAL_MS = 30_000
 UPSTREAM_HELLO_MS = 60_000
 UPSTREAM_RETRY_MS = 5_000
@@ -469,11 +471,15 @@ class RootNode(Node[_RootPeer]):
         if packet.hops:
             peer.last_receive_ms = now_ms
         elif not peer.heard(path, now_ms) and peer.may_confirm(path, now_ms):
-            self._send_hello(peer, path, now_ms, self._planet, self._moons)
+            if packet.verb == Verb.HELLO or peer.protocol < ECHO_PROTOCOL:
+                self._send_hello(peer, path, now_ms, self._planet, self._moons)
+            else:
+                # A HELLO would be several times the packet, whose source may be forged.
+                peer.expect_answer(self._send(peer, Verb.ECHO, b"", path))
 
     def _on_ok(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
         ok = Ok.decode(packet.payload)
-        if not peer.answers_us(ok.packet_id):
+        if not peer.take_answer(ok.packet_id):
             self._drop(Drop.UNEXPECTED, path)
             return
         if ok.verb == Verb.HELLO:

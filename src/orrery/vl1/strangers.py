@@ -22,17 +22,18 @@ class StrangerLimits(NamedTuple):
     Attributes:
         agreements: key agreements, for all.
         proofs: proofs of work, for all: 40 a second are a fifth of a core.
-        site_proofs: proofs of work for one IPv4 /24 or IPv6 /48: 500 nodes in 40 s.
+        site_proofs: proofs of work for one IPv4 /24 or IPv6 /48: 500 nodes in 40 s. Nodes that
+            start together say HELLO together, every 5 s: a burst must hold what 5 s allow.
         failure_cost: what an identity without proof costs its site.
         waiting: proofs begun and not done at once.
         sites: how many sites are remembered.
     """
 
     agreements: Allowance = Allowance(200, 1_000)
-    proofs: Allowance = Allowance(40, 40)
-    site_proofs: Allowance = Allowance(40, 12)
+    proofs: Allowance = Allowance(200, 40)
+    site_proofs: Allowance = Allowance(80, 12)
     failure_cost: float = 40
-    waiting: int = 64
+    waiting: int = 200
     sites: int = 16_384
 
 

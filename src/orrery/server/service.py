@@ -34,6 +34,7 @@ STORE_POLL_S = 0.05
 REPORT_INTERVAL_S = 60
 RETENTION_INTERVAL_S = 3600
 LONGEST_TICK_S = 1.0
+MAX_TRACES = 10
 
 log = structlog.get_logger("orrery.server")
 
@@ -167,7 +168,14 @@ class Server:
     # -- datagrams and time --------------------------------------------------------------------
 
     def _on_datagram(self, datagram: bytes, path: Path) -> None:
-        self._root.receive(datagram, path, self._clock.now_ms())
+        try:
+            self._root.receive(datagram, path, self._clock.now_ms())
+        except Exception:
+            # A bug; but whoever found it must not stop the root for everybody else, nor fill
+            # the disk with its traces.
+            self.counts["bugs"] += 1
+            if self.counts["bugs"] <= MAX_TRACES:
+                log.exception("bug", datagram=datagram.hex(), source=str(path))
 
     def _flush(self) -> None:
         """Send, report and hand on what the root has come up with."""

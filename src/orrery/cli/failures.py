@@ -1,5 +1,6 @@
 """From a failure to a sentence on standard error and an exit status: the one place for it."""
 
+import contextlib
 import json
 import os
 import sys
@@ -9,7 +10,7 @@ from typing import Any
 
 import typer
 
-from orrery.errors import OrreryError, UpdateRefused
+from orrery.errors import OrreryError, UnreadableError, UpdateRefused
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -29,8 +30,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
         The exit status.
     """
     if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-        # Nobody reads any more; what is left in the buffer must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # nobody reads any more
         return _BROKEN_PIPE
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0
@@ -40,11 +40,23 @@ def report(error: BaseException, *, as_json: bool) -> int:
         traceback.print_exception(error)
     if isinstance(error, OrreryError):
         return _tell(error.code, str(error), error.exit_status, as_json, **_details(error))
+    if isinstance(error, OSError):
+        if error.filename is None:
+            _discard_output()
+        what = error.filename or "standard output"
+        sentence = f"{what} cannot be read or written: {error.strerror or error}"
+        return _tell(UnreadableError.code, sentence, UnreadableError.exit_status, as_json)
     # typer raises its own usage errors, of classes that move between its versions.
     format_message = getattr(error, "format_message", None)
     if format_message is not None:
         return _tell_usage(error, format_message(), as_json=as_json)
     return _tell("bug", _bug(error), _BUG, as_json)
+
+
+def _discard_output() -> None:
+    """Let what is left in the buffer not fail again at exit."""
+    with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _details(error: OrreryError) -> dict[str, Any]:

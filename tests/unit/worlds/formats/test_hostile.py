@@ -28,35 +28,17 @@ _JSON = st.recursive(
     max_leaves=12,
 )
 _KEYS = st.sampled_from(
-    (
-        "roots",
-        "rootNodes",
-        "id",
-        "worldType",
-        "objtype",
-        "type",
-        "timestamp",
-        "public_key",
-        "signingKey",
-        "signingKey_SECRET",
-        "updatesMustBeSignedBy",
-        "signature",
-        "signing",
-        "plID",
-        "plBirth",
-        "plRecommend",
-    )
+    [
+        *("roots", "rootNodes", "id", "worldType", "objtype", "type", "timestamp", "public_key"),
+        *("signingKey", "signingKey_SECRET", "updatesMustBeSignedBy", "signature", "signing"),
+        *("plID", "plBirth", "plRecommend"),
+    ]
 )
 _ROOT_KEYS = st.sampled_from(
-    (
-        "identity",
-        "stableEndpoints",
-        "endpoints",
-        "address",
-        "identity_type",
-        "public_key",
-        "stable_endpoints",
-    )
+    [
+        *("identity", "stableEndpoints", "endpoints"),
+        *("address", "identity_type", "public_key", "stable_endpoints"),
+    ]
 )
 _WORDS = st.sampled_from(
     ["moon", "planet", "1", "0", "1.2.3.4/9993", idtool("one-v4")["first_identity"], "00" * 64]

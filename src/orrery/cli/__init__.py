@@ -3,6 +3,10 @@
 
 def main() -> None:
     """Run the command that the process was started with, and end it with its status."""
-    from orrery.cli.app import run  # noqa: PLC0415 - nothing is imported to import this package
+    try:
+        from orrery.cli.app import run  # noqa: PLC0415 - nothing is imported to import this package
 
-    raise SystemExit(run())
+        status = run()
+    except KeyboardInterrupt:  # before or after what `run` watches over
+        status = 130
+    raise SystemExit(status)

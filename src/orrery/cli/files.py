@@ -1,5 +1,6 @@
 """Files that commands read and write; `-` is standard input or output."""
 
+import contextlib
 import os
 import stat
 import sys
@@ -7,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orrery.custody.durable import unreadable, write_file
-from orrery.errors import ConflictError, UnreadableError, UsageError
+from orrery.errors import ConflictError, DecodeError, UnreadableError, UsageError
+from orrery.wire.identity import Identity
+from orrery.worlds import formats
+from orrery.worlds.formats import MAX_FILE_BYTES
 
 STANDARD = "-"
 SECRET_MODE = 0o600
@@ -102,7 +106,8 @@ def write_output(
 
     Raises:
         UsageError: bytes for a terminal.
-        ConflictError: there is a file already, and no force.
+        ConflictError: there is a file already, and no force; or it holds the only copy, for all
+            we know, of a private key.
         UnreadableError: it cannot be written.
     """
     if argument == STANDARD:
@@ -121,8 +126,10 @@ def write_output(
         _write_new(path, data, mode)
         return
     target = path.resolve()  # a link stays one, and what it points to is replaced
-    if target.exists() and not secret:
-        mode = stat.S_IMODE(target.stat().st_mode)
+    if target.exists():
+        _check_no_key_is_lost(path, data)
+        if not secret:
+            mode = stat.S_IMODE(target.stat().st_mode)
     write_file(target, data, mode)
 
 
@@ -149,3 +156,21 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 def _taken(path: Path) -> ConflictError:
     return ConflictError(f"{path} is there already: name another file, or add --force")
+
+
+def _check_no_key_is_lost(path: Path, data: bytes) -> None:
+    """Refuse to replace a file with a private key by one without it: it does not come back."""
+    held = read_source(str(path), MAX_FILE_BYTES).data
+    private = None
+    try:
+        key = formats.read(held, loose=True).signing_key
+        private = None if key is None else key.private
+    except DecodeError:
+        # Not a World or a key: perhaps an identity.
+        with contextlib.suppress(DecodeError):
+            private = Identity.from_string(held.decode("ascii", "replace")).private_key
+    if private is not None and private not in data and private.hex().encode() not in data:
+        raise ConflictError(
+            f"{path} holds a private key, which would be lost, and --force does not do that: name "
+            "another file, or move that one away"
+        )

@@ -292,4 +292,4 @@ def test_commands_import_only_what_they_need() -> None:
 
 
 def test_every_command_is_reached_from_the_application() -> None:
-    assert {command.name for command in app.app.registered_groups} == {"world", "identity", "key"}
+    assert {command.name for command in app.app.registered_groups} >= {"world", "identity", "key"}

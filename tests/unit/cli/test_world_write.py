@@ -21,7 +21,7 @@ from tests.unit.worlds.formats.samples import (
     root_json,
 )
 from tests.unit.worlds.making import key, world
-from tests.vectors.loading import cases
+from tests.vectors.loading import cases, load
 
 _NOW_MS = 1_800_000_000_000
 
@@ -180,6 +180,24 @@ def test_nothing_is_overwritten_without_force(orrery: Orrery, files: Path) -> No
         assert _mode(files / "out") == 0o640
         (files / "out").write_bytes(b"precious")
     assert sorted(path.name for path in files.iterdir() if path.name.startswith(".")) == []
+
+
+def test_force_does_not_destroy_a_key(orrery: Orrery, files: Path) -> None:
+    case = load("identities.json")["valid"][0]
+    _private(files / "identity.secret", case["secret"].encode())
+    for name in ("current.c25519", "moon.json", "identity.secret"):
+        before = (files / name).read_bytes()
+        for command in (("convert", "planet", name, "--to", "binary"), ("sign", "moon.json", name)):
+            result = orrery("world", *command, "--force")
+            assert result.status == 5
+            assert f"{name} holds a private key, which would be lost" in result.err
+        assert (files / name).read_bytes() == before
+    # The same key may be written again, in another form.
+    (files / "k").write_bytes((files / "moon.json").read_bytes())
+    (files / "k").chmod(0o600)
+    again = ("--to", "c25519", "--with-secrets", "--force")
+    assert orrery("world", "convert", "moon.json", "k", *again).status == 0
+    assert len((files / "k").read_bytes()) == 128
 
 
 def test_a_link_is_written_through(orrery: Orrery, files: Path) -> None:

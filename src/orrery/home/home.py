@@ -1,0 +1,352 @@
+"""The home: the directory that holds all of a root's state, with ZeroTier's own file names.
+
+    orrery.toml          what is wanted; written by people
+    orrery.db            what was published and seen (`orrery.store`)
+    identity.secret      the root's identity, as zerotier-one keeps it; identity.public beside it
+    planet               the newest revision of the planet
+    moons.d/ID.moon      the newest revision of each moon, the id in 16 hex digits
+    keys.d/ID/           signing keys (`orrery.custody`)
+    backups/             files that were replaced, by time and hash
+    lock                 held by the one process that changes any of this
+
+The store is the truth about what is published; `planet` and the moon files follow it. A process
+that died between the two, or a program that wrote over a World file, is found and mended by the
+next writer that opens the home.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from orrery.custody import KeyStore, Owner, PassphraseProvider, read_identity_secret
+from orrery.custody.durable import make_directory, remove, remove_leftovers, unreadable
+from orrery.custody.identity_file import SECRET_NAME
+from orrery.errors import ConflictError, OrreryError, PlanError, UnreadableError, UsageError
+from orrery.home import settings as settings_file
+from orrery.home.atomic import keep_copy, replace_file
+from orrery.home.settings import Settings
+from orrery.store import Store
+from orrery.wire.identity import Identity
+from orrery.wire.world import World, WorldType
+
+DATABASE_NAME = "orrery.db"
+UNFINISHED_NAME = "init.unfinished"
+"""Lies in a home whose `init` has not come to its end."""
+
+Clock = Callable[[], int]
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Home:
+    """An open home. Use `Home.open`, and close it or use it as a context manager.
+
+    Attributes:
+        path: The directory.
+        keys: Its signing keys.
+        repairs: What opening found to mend and mended, in sentences.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        passphrase: PassphraseProvider | None = None,
+        clock: Clock = wall_clock_ms,
+    ) -> None:
+        """For `Home.open` and `orrery.home.creating`; this alone opens nothing."""
+        self.path = path
+        self.clock = clock
+        self.owner = Owner.of(path) if os.geteuid() == 0 else None
+        self.keys = KeyStore(path / "keys.d", passphrase, self.owner)
+        self.repairs: tuple[str, ...] = ()
+        self._store: Store | None = None
+        self._lock: FileLock | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        writer: bool = False,
+        passphrase: PassphraseProvider | None = None,
+        clock: Clock = wall_clock_ms,
+        wait_s: float = 10,
+    ) -> Self:
+        """Open a home.
+
+        Any number of processes may have it open; only one at a time as a writer. What a reader
+        records in the store (sightings, adoptions) needs no lock.
+
+        Args:
+            path: The directory.
+            writer: Whether files, keys or revisions are to be changed. A writer first mends what
+                an interrupted one left behind.
+            passphrase: Called when a locked signing key is needed.
+            clock: Tells the time, for the names of backups.
+            wait_s: How long to wait for another writer.
+
+        Raises:
+            UnreadableError: There is no home, or it cannot be read.
+            ConflictError: Another writer has it for longer than `wait_s`.
+            PlanError: Its `init` was interrupted before there was anything to open.
+            CustodyError: A key file is open to others.
+        """
+        check_is_home(path)
+        home = cls(path, passphrase=passphrase, clock=clock)
+        try:
+            if writer:
+                home.acquire(wait_s)
+                check_is_home(path)
+            home.open_store()
+            if (path / UNFINISHED_NAME).exists() and not home.store.world_ids():
+                raise PlanError(
+                    f"{path} is half made: `orrery init` was interrupted there; run it again to "
+                    "finish"
+                )
+            if writer:
+                home.repairs = home.recover()
+        except BaseException:
+            home.close()
+            raise
+        return home
+
+    def close(self) -> None:
+        """Let go of the database and the lock. Closing twice does nothing."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        self.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process holds the lock."""
+        return self._lock is not None
+
+    def acquire(self, wait_s: float = 10) -> None:
+        """Become the writer.
+
+        Raises:
+            ConflictError: Another process is, for longer than `wait_s`.
+            UnreadableError: The lock file cannot be made or opened.
+        """
+        if self._lock is not None:
+            return
+        path = self.path / "lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if self.owner is not None:
+                    os.fchown(descriptor, self.owner.uid, self.owner.gid)
+            finally:
+                os.close(descriptor)
+            lock = FileLock(path, timeout=wait_s, thread_local=False)
+            lock.acquire()
+        except Timeout:
+            raise ConflictError(
+                f"another orrery is changing {self.path}; wait until it is done, then try again"
+            ) from None
+        except OSError as error:
+            raise unreadable(path, "locked", error) from error
+        self._lock = lock
+
+    def release(self) -> None:
+        """Be a reader from now on, so that others may write."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def check_writer(self) -> None:
+        """Refuse a change by a process that does not hold the lock.
+
+        Raises:
+            UsageError: This one does not.
+        """
+        if not self.is_writer:
+            raise UsageError(
+                f"{self.path} is open for reading only; open it as a writer to change it"
+            )
+
+    # What it holds
+
+    @property
+    def store(self) -> Store:
+        """The database.
+
+        Raises:
+            UsageError: The home is closed.
+        """
+        if self._store is None:
+            raise UsageError(f"the home {self.path} is closed; open it again")
+        return self._store
+
+    def open_store(self) -> None:
+        """Open the database, creating it when it is missing; `open` and `create` do this."""
+        self._store = Store.open(self.path / DATABASE_NAME)
+
+    @property
+    def settings_path(self) -> Path:
+        """`orrery.toml`."""
+        return self.path / settings_file.FILE_NAME
+
+    @property
+    def backups(self) -> Path:
+        """Where replaced files are kept."""
+        return self.path / "backups"
+
+    def settings(self) -> Settings:
+        """What `orrery.toml` says now.
+
+        Raises:
+            DecodeError: It has mistakes; each is told with its line.
+            UnreadableError: It cannot be read.
+        """
+        return Settings.load(self.settings_path)
+
+    def save_settings(self, text: str) -> None:
+        """Replace `orrery.toml`.
+
+        Raises:
+            DecodeError: The text has mistakes; nothing was changed.
+            UnreadableError: It cannot be written; nothing was changed.
+        """
+        self.check_writer()
+        Settings.parse(text, str(self.settings_path))
+        self._replace(self.settings_path, text.encode())
+
+    def identity(self) -> Identity:
+        """The root's identity with its private key.
+
+        Raises:
+            CustodyError: The file is missing, damaged or open to others.
+        """
+        return read_identity_secret(self.path / SECRET_NAME)
+
+    def world_path(self, world: World) -> Path:
+        """Where a World of this type and id lies."""
+        if world.type is WorldType.MOON:
+            return self.path / "moons.d" / f"{world.id:016x}.moon"
+        return self.path / "planet"
+
+    def write_world(self, world: World) -> None:
+        """Put a World into its file, the one before into `backups`.
+
+        Raises:
+            UnreadableError: It cannot be written; the file is whole as it was.
+        """
+        self.check_writer()
+        path = self.world_path(world)
+        if world.type is WorldType.MOON:
+            make_directory(path.parent, 0o755, self.owner)
+        self._replace(path, world.encode())
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        replace_file(path, data, backups=self.backups, now_ms=self.clock(), new_owner=self.owner)
+
+    # Mending
+
+    def recover(self) -> tuple[str, ...]:
+        """Mend what an interrupted writer, or a stranger to this home, left behind.
+
+        Returns:
+            What was done, in sentences.
+
+        Raises:
+            UnreadableError: Something cannot be read or written.
+            CustodyError: As `KeyStore.recover`.
+        """
+        self.check_writer()
+        done = [
+            f"removed {place / name}, left by an interrupted write"
+            for place in (self.path, self.path / "moons.d", self.backups)
+            for name in remove_leftovers(place)
+        ]
+        done += self.keys.recover()
+        for world in self.served_worlds():
+            if (sentence := self._recover_world(world)) is not None:
+                done.append(sentence)
+        unfinished = self.path / UNFINISHED_NAME
+        if unfinished.exists() and self.store.world_ids():
+            remove(unfinished)
+            done.append("finished an interrupted init")
+        return tuple(done)
+
+    def served_worlds(self) -> tuple[World, ...]:
+        """The newest revision of every World that has one; of planets only one.
+
+        That is the one that `orrery.toml` names, or, when it names none, the one published last.
+        """
+        newest = [
+            revision
+            for world_id in self.store.world_ids()
+            if (revision := self.store.newest(world_id)) is not None
+        ]
+        planets = [each for each in newest if each.world.type is WorldType.PLANET]
+        if len(planets) > 1:
+            try:
+                named = {world.id for world in self.settings().worlds}
+            except OrreryError:
+                named = set()  # told to whoever asks for the settings
+            wanted = max(planets, key=lambda each: (each.world.id in named, each.number))
+            newest = [each for each in newest if each not in planets or each is wanted]
+        return tuple(each.world for each in newest)
+
+    def _recover_world(self, world: World) -> str | None:
+        path = self.world_path(world)
+        try:
+            found = path.read_bytes()
+        except FileNotFoundError:
+            self.write_world(world)
+            return f"wrote {path}, which was missing"
+        except OSError as error:
+            raise unreadable(path, "read", error) from error
+        if found == world.encode():
+            return None
+        copy = keep_copy(
+            path.name, found, backups=self.backups, now_ms=self.clock(), owner=self.owner
+        )
+        self.write_world(world)
+        return f"replaced {path}, which was not the newest revision; it is kept as {copy}"
+
+
+def check_is_home(path: Path) -> None:
+    """Refuse a directory that is no home, and one that lost a part it cannot do without.
+
+    Raises:
+        UnreadableError: It is.
+        PlanError: Its `init` was interrupted early.
+    """
+    if not path.is_dir():
+        raise UnreadableError(f"there is no home at {path}; make one with `orrery init`")
+    missing = [
+        name for name in (settings_file.FILE_NAME, DATABASE_NAME) if not (path / name).exists()
+    ]
+    if (path / UNFINISHED_NAME).exists() and missing:
+        raise PlanError(
+            f"{path} is half made: `orrery init` was interrupted there; run it again to finish"
+        )
+    if len(missing) == 2:
+        raise UnreadableError(f"{path} is no home of Orrery; make one with `orrery init`")
+    if missing:
+        raise UnreadableError(
+            f"{path / missing[0]} is missing; put it back from a backup of the home"
+        )

@@ -1,0 +1,254 @@
+"""Publishing: from what `orrery.toml` wants to the next revision of a chain.
+
+The order of steps is what keeps a home whole: first everything that can be refused is, then a
+timestamp is given out and is used up, then the World is signed and judged as a node will judge it,
+then it is stored, which is the moment when it is published, and last its file is written. Dying
+before the store has it leaves a timestamp unused; dying after leaves a file behind the store, which
+the next writer mends.
+"""
+
+import getpass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from orrery.custody import KeyFile
+from orrery.errors import ConflictError, PlanError, UnreadableError, VerifyError
+from orrery.home.home import Home
+from orrery.home.settings import WorldSettings
+from orrery.store import AuditEntry, Revision
+from orrery.wire.signature import fingerprint
+from orrery.wire.world import UNSIGNED, Root, World, WorldType
+from orrery.worlds.acceptance import check_update
+from orrery.worlds.ordering import sort_roots
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would be published now, unsigned.
+
+    Attributes:
+        world: The World, with the timestamp of the revision before.
+        newest: The revision before, None for the first.
+        rotates_key: Whether it names another key than the revision before.
+        strands_everyone: Whether no root keeps an endpoint, so that a node which holds the
+            revision before finds nobody who could hand it this one.
+    """
+
+    world: World
+    newest: Revision | None
+    rotates_key: bool
+    strands_everyone: bool
+
+
+def propose(home: Home, name: str) -> Proposal:
+    """What `publish` would publish for a World.
+
+    Args:
+        home: The home.
+        name: The World's name or id.
+
+    Raises:
+        PlanError: Nothing would change, or the World would be another one for every node.
+        VerifyError: A new root's identity does not hold.
+        CustodyError: The key to be named is missing, locked and unknown, or open to others.
+        DecodeError: `orrery.toml` has mistakes.
+    """
+    wanted = home.settings().world(name)
+    newest = home.store.newest(wanted.id)
+    before = newest.world if newest is not None else None
+    if before is None:
+        _check_no_other_planet(home, wanted)
+    elif before.type is not wanted.type:
+        raise PlanError(
+            f"World {wanted.id:016x} is published as a {before.type.name.lower()}, and nodes take "
+            f"no {wanted.kind} in its place; give the {wanted.kind} another id"
+        )
+    roots = sort_roots(root.as_root() for root in wanted.roots)
+    _check_new_identities(roots, before)
+    key = home.keys.current_public(wanted.id)
+    world = World(
+        type=wanted.type,
+        id=wanted.id,
+        timestamp_ms=before.timestamp_ms if before is not None else 0,
+        updates_must_be_signed_by=key,
+        roots=roots,
+        dictionary=before.dictionary if before is not None else b"",
+    )
+    if before is not None and world == replace(
+        before, signature=UNSIGNED, roots=sort_roots(before.roots)
+    ):
+        raise PlanError(
+            f"there is nothing to publish: {home.settings_path.name} says of {wanted.name!r} what "
+            f"its revision {before.timestamp_ms} says; change it first"
+        )
+    return Proposal(
+        world,
+        newest,
+        rotates_key=before is not None and before.updates_must_be_signed_by != key,
+        strands_everyone=before is not None and not _places(before.roots) & _places(roots),
+    )
+
+
+def publish(
+    home: Home,
+    name: str,
+    now_ms: int,
+    *,
+    strand_everyone: bool = False,
+    note: str = "",
+    actor: str | None = None,
+) -> Revision:
+    """Sign what `orrery.toml` says of a World as its next revision, store it and write its file.
+
+    Args:
+        home: The home, open as a writer.
+        name: The World's name or id.
+        now_ms: The clock; the timestamp is this, or more where the chain is already there.
+        strand_everyone: Publish although no root keeps an endpoint.
+        note: What to remember about this revision.
+        actor: Who does it, for the audit; the user of the process when left out.
+
+    Raises:
+        PlanError: Nothing would change, or every node would be stranded.
+        CustodyError: The key that must sign is missing, locked or open to others.
+        ConflictError: Another writer was faster.
+        UpdateRefused: A node would not take the revision.
+        VerifyError: A new root's identity does not hold.
+        DecodeError: `orrery.toml` has mistakes.
+        UnreadableError: Something cannot be written. When it is the World file, the revision is
+            published all the same, and the next writer writes the file.
+    """
+    home.check_writer()
+    proposal = propose(home, name)
+    newest = proposal.newest
+    world = proposal.world
+    if proposal.strands_everyone and not strand_everyone:
+        raise PlanError(
+            f"every node would be stranded: no root of {name!r} keeps an endpoint of the last "
+            "revision, so no node could be told of the new ones; keep one endpoint until every "
+            "node has this revision, or say --strand-everyone"
+        )
+    signing_key = (
+        world.updates_must_be_signed_by
+        if newest is None
+        else newest.world.updates_must_be_signed_by
+    )
+    signer = home.keys.signer_for(world.id, signing_key)
+    timestamp_ms = home.store.allocate_timestamp(world.id, now_ms)
+    signed = replace(world, timestamp_ms=timestamp_ms).sign(signer)
+    _check_as_a_node(newest.world if newest is not None else None, signed, signer.public)
+    revision = home.store.add_revision(
+        signed,
+        now_ms,
+        note,
+        after_ms=newest.world.timestamp_ms if newest is not None else 0,
+        audit=AuditEntry(
+            now_ms,
+            actor if actor is not None else _user(),
+            "publish",
+            f"World {signed.id:016x} revision {timestamp_ms}, signed by {signer.fingerprint}, "
+            f"names {fingerprint(signed.updates_must_be_signed_by)}"
+            + (", strands everyone" if proposal.strands_everyone else ""),
+        ),
+    )
+    try:
+        home.write_world(signed)
+    except UnreadableError as error:
+        raise UnreadableError(
+            f"revision {timestamp_ms} of {name!r} is published, but not yet written to its file: "
+            f"{error}; the next command that changes the home writes it"
+        ) from error
+    return revision
+
+
+def rotate_key(
+    home: Home,
+    name: str,
+    now_ms: int,
+    entropy: Callable[[int], bytes],
+    *,
+    locked: bool | None = None,
+    actor: str | None = None,
+) -> KeyFile:
+    """Make the key that the next revision will name; the last one stays to sign that revision.
+
+    Args:
+        home: The home, open as a writer.
+        name: The World's name or id.
+        now_ms: The clock.
+        entropy: Gives so many random bytes, `os.urandom`.
+        locked: Whether to lock the new key with a passphrase; as the last one when left out.
+        actor: Who does it, for the audit.
+
+    Raises:
+        ConflictError: The last rotation is not published yet: with another one, the key that has
+            to sign would be two places back.
+        PlanError: The World has no revision yet.
+        CustodyError: As `KeyStore.new_key`.
+    """
+    home.check_writer()
+    world = home.settings().world(name)
+    newest = home.store.newest(world.id)
+    if newest is None:
+        raise PlanError(
+            f"World {world.name!r} has no revision yet, so its key need not change; publish it "
+            "first"
+        )
+    named = newest.world.updates_must_be_signed_by
+    current = home.keys.current_public(world.id)
+    if current != named:
+        raise ConflictError(
+            f"the key of {world.name!r} was changed to {fingerprint(current)} already, and no "
+            f"revision says so yet (the newest names {fingerprint(named)}); publish first"
+        )
+    key = home.keys.new_key(world.id, entropy, locked=locked)
+    home.store.audit(
+        now_ms,
+        actor if actor is not None else _user(),
+        "rotate key",
+        f"World {world.id:016x} will name {key.fingerprint}",
+    )
+    return key
+
+
+def _check_no_other_planet(home: Home, wanted: WorldSettings) -> None:
+    if wanted.type is not WorldType.PLANET:
+        return
+    for world in home.served_worlds():
+        if world.type is WorldType.PLANET:
+            raise PlanError(
+                f"this home has published the planet {world.id:016x}, and "
+                f"{home.settings_path.name} now says {wanted.id:016x}: no node would take a planet "
+                "of another id; put the id back, or make a new home for a new planet"
+            )
+
+
+def _check_new_identities(roots: tuple[Root, ...], before: World | None) -> None:
+    known = {root.identity for root in before.roots} if before is not None else set()
+    for root in roots:
+        if root.identity not in known:
+            root.identity.validate()
+
+
+def _places(roots: tuple[Root, ...]) -> set[tuple[object, object]]:
+    """Where a node can find whom: the endpoints of each identity."""
+    return {(root.identity, endpoint) for root in roots for endpoint in root.endpoints}
+
+
+def _check_as_a_node(before: World | None, signed: World, public_key: bytes) -> None:
+    """Judge the bytes as a node will, from what it holds and from nothing else."""
+    received = World.decode(signed.encode())
+    received.verify(public_key)
+    check_update(before, received)
+    if received != signed:
+        raise VerifyError(
+            f"World {signed.id:016x} does not read as it was written; this is a fault of Orrery, "
+            "nothing was published"
+        )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,294 @@
+from pathlib import Path
+
+import pytest
+
+from orrery.errors import DecodeError, UnreadableError, UsageError
+from orrery.home import Settings, SettingsEditor
+from orrery.home.document import new_text, write_endpoint
+from orrery.wire.endpoint import Endpoint
+from orrery.wire.world import WorldType
+from tests.unit.store.making import identity
+
+ANNE, BERT, CARL = (str(identity(number).public()) for number in range(3))
+SECRET = identity(0).to_string(secret=True)
+GOOD = f"""\
+[[world]]
+name = "home"
+kind = "planet"
+id = "8056c2e21c000001"
+
+[[world.root]]
+name = "one"
+identity = "{ANNE}"
+endpoints = ["203.0.113.7:9993", "2001:db8::1/9993"]
+
+[[world.root]]
+name = "two"
+identity = "{BERT}"
+endpoints = ["203.0.113.8:9993"]
+
+[serve]
+push = false
+"""
+
+
+def test_settings_are_read_as_they_are_meant() -> None:
+    settings = Settings.parse(GOOD)
+    (world,) = settings.worlds
+    assert (world.name, world.type, world.id) == ("home", WorldType.PLANET, 0x8056C2E21C000001)
+    assert [root.name for root in world.roots] == ["one", "two"]
+    assert world.roots[0].as_root().identity == identity(0)
+    assert list(map(str, world.roots[0].endpoints)) == ["203.0.113.7/9993", "2001:db8::1/9993"]
+    assert settings.serve.push is False
+    assert list(map(str, settings.serve.listen)) == ["0.0.0.0/9993", "::/9993"]
+    assert (settings.serve.push_rate, settings.serve.retention_days) == (500, 30)
+
+
+def test_serve_may_be_left_out() -> None:
+    assert (
+        Settings.parse(GOOD.partition("[serve]")[0]).serve
+        == Settings.parse(GOOD.replace("push = false", "push = true")).serve
+    )
+
+
+def _replaced(old: str, new: str) -> str:
+    assert GOOD.count(old) >= 1
+    return GOOD.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (_replaced('name = "home"', "name = home"), 2, "this is not TOML"),
+        (GOOD + "\n[serve]\n", 19, "this is not TOML"),
+        (_replaced('"203.0.113.8:9993"]', '"203.0.113.8:9993"'), None, "this is not TOML"),
+        (_replaced("push =", "puhs ="), 17, "unknown key 'puhs' in [serve]; did you mean 'push'?"),
+        (
+            _replaced('endpoints = ["203.0.113.8', 'endpoint = ["203.0.113.8'),
+            14,
+            "unknown key 'endpoint' in [[world.root]]; did you mean 'endpoints'?",
+        ),
+        (_replaced("[serve]", "[serv]"), 16, "unknown key 'serv' in the file; did you mean"),
+        (
+            _replaced("[serve]", "[zzz]"),
+            16,
+            "unknown key 'zzz' in the file; known are world, serve",
+        ),
+        (
+            _replaced('kind = "planet"\n', 'knid = "planet"\n'),
+            3,
+            "unknown key 'knid' in [[world]]; did you mean 'kind'?",
+        ),
+        (
+            _replaced('kind = "planet"\n', ""),
+            1,
+            "[[world]] has no 'kind': write kind = \"planet\"",
+        ),
+        (_replaced(f'identity = "{BERT}"\n', ""), 11, "[[world.root]] has no 'identity'"),
+        (_replaced('"planet"', '"star"'), 3, '\'kind\' is "planet" or "moon"'),
+        (_replaced('"home"', "7"), 2, "a name is a text: write it in quotes"),
+        (_replaced('"home"', '" home"'), 2, "without blanks around it"),
+        (_replaced('"home"', '""'), 2, "a name is made of visible characters"),
+        (_replaced('"home"', f'"{"x" * 65}"'), 2, "at most 64 characters, and this has 65"),
+        (_replaced('"8056c2e21c000001"', '"8056c2e21c0000012"'), 4, "1 to 16 hex digits"),
+        (_replaced('"8056c2e21c000001"', '"xyz"'), 4, "'xyz' is not"),
+        (_replaced('"8056c2e21c000001"', "8056"), 4, "an id is a text: write it in quotes"),
+        (_replaced('"8056c2e21c000001"', '"0"'), 4, "the id 0 is no World's"),
+        (_replaced(ANNE, ANNE[:-1]), 8, "has 127 hex digits, not 128"),
+        (_replaced(ANNE, SECRET), 8, "has its private key with it"),
+        (_replaced(f'"{ANNE}"', "5"), 8, "an identity is a text"),
+        (_replaced(BERT, ANNE), 13, "root 'one' has this identity too"),
+        (_replaced('"two"', '"one"'), 12, "two roots are called 'one'"),
+        (_replaced("203.0.113.8:9993", "root.example.org:9993"), 14, "is a name"),
+        (_replaced("203.0.113.8:9993", "root.example.org:9993"), 14, "write the IP address"),
+        (_replaced("203.0.113.8:9993", "203.0.113.8:0"), 14, "a number from 1 to 65535"),
+        (_replaced("203.0.113.8:9993", "203.0.113.8"), 14, "has no port"),
+        (_replaced("203.0.113.8:9993", "0.0.0.0:9993"), 14, "no place where a root can be found"),
+        (_replaced("203.0.113.8:9993", "224.0.0.1:9993"), 14, "no place where a root"),
+        (_replaced('["203.0.113.8:9993"]', "[]"), 14, "'endpoints' is empty"),
+        (_replaced('["203.0.113.8:9993"]', '"203.0.113.8:9993"'), 14, "'endpoints' is a list"),
+        (_replaced('["203.0.113.8:9993"]', "[1]"), 14, "an endpoint is a text"),
+        (
+            _replaced("203.0.113.8:9993", "203.0.113.7/9993"),
+            14,
+            "root 'one' has the endpoint 203.0.113.7/9993 already",
+        ),
+        (
+            _replaced('"203.0.113.8:9993"', '"203.0.113.8:9993",\n "203.0.113.8/9993"'),
+            15,
+            "this root has the endpoint 203.0.113.8/9993 already",
+        ),
+        (
+            _replaced(
+                '"203.0.113.8:9993"', ", ".join(f'"203.0.113.8:{9000 + n}"' for n in range(33))
+            ),
+            14,
+            "33 endpoints are too many: at most 32",
+        ),
+        (_replaced("push = false", 'push = "no"'), 17, "'push' is true or false"),
+        (_replaced("push = false", "push_rate = 0"), 17, "'push_rate' is at least 1"),
+        (_replaced("push = false", "push_rate = 1.5"), 17, "'push_rate' is a whole number"),
+        (_replaced("push = false", "push_rate = 999999"), 17, "'push_rate' is at most 100000"),
+        (_replaced("push = false", "listen = []"), 17, "'listen' is empty"),
+        (_replaced("push = false", 'listen = ["localhost:1"]'), 17, "is a name"),
+        ("serve = 1\n" + GOOD.partition("[serve]")[0], 1, "'serve' is a table"),
+        ("", 1, "the file has no 'world'"),
+        ("world = 1", 1, "'world' is written as [[world]]"),
+        ("world = []", 1, "'world' is empty"),
+        ("[[world]]\n\n[[world.roots]]\n", 3, "did you mean 'root'?"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(text: str, line: int | None, said: str) -> None:
+    with pytest.raises(DecodeError) as refused:
+        Settings.parse(text, "/home/orrery.toml")
+    message = str(refused.value)
+    assert said in message
+    told = [each for each in message.split("\n") if said in each]
+    if line is not None:
+        assert told[0].startswith(f"/home/orrery.toml, line {line}: ")
+    assert SECRET.rpartition(":")[2][:20] not in message
+
+
+def test_every_mistake_is_told_in_order_of_lines() -> None:
+    text = GOOD.replace('"home"', "7").replace(":9993", ":0").replace("push", "puhs")
+    with pytest.raises(DecodeError) as refused:
+        Settings.parse(text)
+    lines = [int(each.split("line ")[1].split(":")[0]) for each in str(refused.value).split("\n")]
+    assert lines == [2, 9, 14, 17]
+
+
+def test_more_roots_than_nodes_read_are_refused() -> None:
+    roots = "".join(
+        f'[[world.root]]\nname = "{n}"\nidentity = "{identity(n).public()}"\n'
+        f'endpoints = ["203.0.113.{n}:9993"]\n'
+        for n in range(1, 6)
+    )
+    head = GOOD.partition("[[world.root]]")[0]
+    with pytest.raises(DecodeError, match="line 6: 5 roots are too many: at most 4"):
+        Settings.parse(head + roots)
+
+
+def _two_worlds(**second: str) -> str:
+    values = {"name": "hut", "kind": "moon", "id": "b9ce1f7fa4"} | second
+    lines = "\n".join(f'{key} = "{value}"' for key, value in values.items())
+    root = f'[[world.root]]\nname = "one"\nidentity = "{ANNE}"\nendpoints = ["203.0.113.7:9993"]\n'
+    return f"{GOOD}\n[[world]]\n{lines}\n{root}"
+
+
+def test_worlds_may_share_a_root() -> None:
+    assert [world.kind for world in Settings.parse(_two_worlds()).worlds] == ["planet", "moon"]
+
+
+@pytest.mark.parametrize(
+    ("second", "line", "said"),
+    [
+        ({"name": "home"}, 20, "two Worlds are called 'home'"),
+        ({"id": "8056c2e21c000001"}, 22, "World 'home' has the id 8056c2e21c000001 too"),
+        ({"kind": "planet"}, 21, "'home' is a planet already"),
+    ],
+)
+def test_worlds_of_a_home_differ(second: dict[str, str], line: int, said: str) -> None:
+    with pytest.raises(DecodeError, match=f"line {line}: {said}"):
+        Settings.parse(_two_worlds(**second))
+
+
+def test_worlds_are_found_by_name_and_by_id() -> None:
+    settings = Settings.parse(_two_worlds())
+    assert settings.world("hut").id == 0xB9CE1F7FA4
+    assert settings.world("B9CE1F7FA4").name == "hut"
+    assert settings.world("000000b9ce1f7fa4").name == "hut"
+    with pytest.raises(UsageError, match="did you mean 'home'"):
+        settings.world("hoem")
+    with pytest.raises(UsageError, match="it has home, hut"):
+        settings.world("1")
+
+
+def test_files_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "orrery.toml"
+    with pytest.raises(UnreadableError, match="no such file"):
+        Settings.load(path)
+    path.write_bytes(b"# one\n# two \xff\n")
+    with pytest.raises(DecodeError, match=r"orrery\.toml, line 2: this is not UTF-8"):
+        Settings.load(path)
+
+
+ENDPOINTS = [Endpoint.from_text(text) for text in ("198.51.100.1:1", "[2001:db8::2]:2")]
+
+
+@pytest.mark.parametrize("name", ["home", 'quo"te', "back\\slash", "家"])
+def test_the_first_settings_are_read_as_they_were_asked_for(name: str) -> None:
+    text = new_text(
+        name=name,
+        kind="moon",
+        world_id=0xB9CE1F7FA4,
+        root_name="r",
+        identity=identity(0),
+        endpoints=ENDPOINTS,
+        listen=[Endpoint.from_text("[::]:7", allow_any=True)],
+    )
+    (world,) = Settings.parse(text).worlds
+    assert (world.name, world.kind, world.id) == (name, "moon", 0xB9CE1F7FA4)
+    assert world.roots[0].endpoints == ENDPOINTS
+    assert list(map(str, Settings.parse(text).serve.listen)) == ["::/7"]
+    assert text.count("#") >= 8
+    assert identity(0).to_string(secret=True).rpartition(":")[2] not in text
+
+
+def test_first_settings_that_would_be_refused_are_refused_at_once() -> None:
+    with pytest.raises(DecodeError, match="already"):
+        new_text(
+            name="home",
+            kind="planet",
+            world_id=1,
+            root_name="r",
+            identity=identity(0),
+            endpoints=[ENDPOINTS[0]] * 2,
+            listen=ENDPOINTS,
+        )
+
+
+def test_edits_leave_comments_alone() -> None:
+    text = GOOD.replace('name = "two"', 'name = "two" # the second').replace(
+        "[serve]", "# about serving\n[serve]"
+    )
+    editor = SettingsEditor(text)
+    editor.set_endpoints("home", "two", ENDPOINTS)
+    edited = editor.text()
+    assert Settings.parse(edited).worlds[0].roots[1].endpoints == ENDPOINTS
+    assert [line for line in edited.split("\n") if "#" in line] == [
+        'name = "two" # the second',
+        "# about serving",
+    ]
+    changed = set(edited.split("\n")) ^ set(text.split("\n"))
+    assert all(line.startswith("endpoints") for line in changed)
+
+
+def test_roots_come_and_go() -> None:
+    editor = SettingsEditor(GOOD)
+    editor.add_root("home", "three", identity(2), ENDPOINTS)
+    editor.remove_root("home", "one")
+    (world,) = Settings.parse(editor.text()).worlds
+    assert [(root.name, root.identity) for root in world.roots] == [
+        ("two", identity(1)),
+        ("three", identity(2)),
+    ]
+
+
+def test_edits_of_what_is_not_there_are_refused() -> None:
+    editor = SettingsEditor(GOOD)
+    with pytest.raises(UsageError, match="there is 'one', 'two'"):
+        editor.set_endpoints("home", "three", ENDPOINTS)
+    with pytest.raises(UsageError, match="there is 'home'"):
+        editor.remove_root("hut", "one")
+
+
+def test_an_edit_that_makes_no_sense_gives_no_text() -> None:
+    editor = SettingsEditor(GOOD)
+    editor.set_endpoints("home", "one", [])
+    with pytest.raises(DecodeError, match="'endpoints' is empty"):
+        editor.text()
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
+def test_endpoints_are_read_as_they_are_written(endpoint: Endpoint) -> None:
+    assert Endpoint.from_text(write_endpoint(endpoint)) == endpoint

@@ -15,13 +15,24 @@ import typer
 from orrery import __version__
 from orrery.cli import identity, key, world
 from orrery.cli.failures import report
+from orrery.cli.init import init
+from orrery.cli.nodes import nodes
+from orrery.cli.publish import publish
+from orrery.cli.serve import serve
+from orrery.cli.status import status
 
 _NOUNS: tuple[tuple[str, typer.Typer], ...] = (
     ("world", world.app),
     ("identity", identity.app),
     ("key", key.app),
 )
-_COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = ()
+_COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("init", init),
+    ("serve", serve),
+    ("publish", publish),
+    ("status", status),
+    ("nodes", nodes),
+)
 
 _EPILOG = (
     "Exit status: 0 done or yes, 1 a clean no, 2 usage, 3 unreadable or malformed input, 4 key "

@@ -1,9 +1,22 @@
 """`orrery key`: the key pairs that sign Worlds."""
 # ruff: noqa: PLC0415 - each command imports what it needs, so that the others start fast
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from orrery.cli.homes import (
+    HERE,
+    HomeOption,
+    PassphraseFileOption,
+    choose_world,
+    new_passphrase_provider,
+    passphrase_provider,
+    tell_repairs,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 app = typer.Typer(
     help="Make and show the keys that sign Worlds.", no_args_is_help=True, rich_markup_mode=None
@@ -11,6 +24,10 @@ app = typer.Typer(
 
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 _DEFAULT_NAME = "current.c25519"
+_WorldOption = Annotated[
+    str | None,
+    typer.Option("--world", metavar="WORLD", help="Name or id of a World of a home."),
+]
 
 
 @app.command()
@@ -22,13 +39,29 @@ def new(
             help=f"File to write, mode 0600, or a directory for {_DEFAULT_NAME} in it.",
         ),
     ] = _DEFAULT_NAME,
+    world: _WorldOption = None,
+    home: HomeOption = HERE,
+    lock: Annotated[
+        bool | None,
+        typer.Option(help="In a home: lock it with a passphrase. Default: as the key before."),
+    ] = None,
+    passphrase_file: PassphraseFileOption = None,
     as_json: _JsonOption = False,
 ) -> None:
-    """Make a new signing key, in the 128 bytes that mkworld reads."""
+    """Make a new signing key, in the 128 bytes that mkworld reads.
+
+    With --world, in a home: the key that the next revision will name; `orrery publish` then
+    rotates to it, and the key before is kept to sign that revision.
+    """
     import os
     from pathlib import Path
 
     from orrery.cli import output
+
+    if world is not None:
+        _new_in_home(home, world, lock, passphrase_file, as_json=as_json)
+        return
+
     from orrery.cli.files import STANDARD, write_output
     from orrery.errors import ConflictError, UsageError
     from orrery.wire.signature import SigningKey
@@ -58,20 +91,107 @@ def new(
         )
 
 
+def _new_in_home(
+    path: "Path", name: str, lock: bool | None, passphrase_file: "Path | None", *, as_json: bool
+) -> None:
+    import os
+
+    from orrery.cli import output
+    from orrery.home import Home, rotate_key, wall_clock_ms
+
+    provider = new_passphrase_provider(passphrase_file)
+    with Home.open(path, writer=True, passphrase=provider) as opened:
+        tell_repairs(opened)
+        world = choose_world(opened, name)
+        made = rotate_key(opened, world.name, wall_clock_ms(), os.urandom, locked=lock)
+        published = opened.store.newest(world.id) is not None
+    if as_json:
+        output.print_json(
+            {
+                "file": str(made.path),
+                "fingerprint": made.fingerprint,
+                "public_key": None if made.public is None else made.public.hex(),
+                "locked": made.locked,
+            }
+        )
+        return
+    here = "" if path == HERE else f" --home {path}"
+    output.print_facts(
+        f"signing key {made.fingerprint}",
+        [
+            ("file", f"{made.path}, mode 0600: keep a copy of it"),
+            (
+                "next",
+                f"orrery publish {world.name}{here}"
+                + (", which names it; the key before signs that" if published else ""),
+            ),
+        ],
+    )
+
+
+def _show_home(path: "Path", name: str, *, as_json: bool) -> None:
+    from orrery.cli import output
+    from orrery.home import Home
+
+    with Home.open(path, passphrase=passphrase_provider(None)) as opened:
+        world = choose_world(opened, name)
+        keys = opened.keys.keys(world.id)
+        newest = opened.store.newest(world.id)
+    named = None if newest is None else newest.world.updates_must_be_signed_by
+    if as_json:
+        output.print_json(
+            [
+                {
+                    "slot": key.slot,
+                    "file": str(key.path),
+                    "fingerprint": key.fingerprint,
+                    "locked": key.locked,
+                    "signs_next": key.public is not None and key.public == named,
+                }
+                for key in keys
+            ]
+        )
+        return
+    facts = []
+    for key in keys:
+        words = [key.fingerprint or "unknown until it is opened"]
+        words += ["locked"] if key.locked else []
+        words += (
+            ["signs the next revision"] if key.public is not None and key.public == named else []
+        )
+        facts.append((key.slot, ", ".join(words)))
+    output.print_facts(f"keys of {world.kind} {world.name}", facts)
+
+
 @app.command()
 def show(
     file: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="FILE",
+            metavar="[FILE]",
             help="Key file, moon.json with a key, or 128 hex digits; - reads standard input.",
         ),
-    ],
+    ] = None,
     secret: Annotated[bool, typer.Option("--secret", help="Show the private key too.")] = False,
+    world: _WorldOption = None,
+    home: HomeOption = HERE,
     as_json: _JsonOption = False,
 ) -> None:
-    """Show a signing key: its fingerprint and public key, the private one only with --secret."""
+    """Show a signing key: its fingerprint and public key, the private one only with --secret.
+
+    With --world, the keys of a World of a home.
+    """
     import shlex
+
+    from orrery.errors import UsageError
+
+    if world is not None and file is None:
+        if secret:
+            raise UsageError("the private keys of a home are shown file by file: name the file")
+        _show_home(home, world, as_json=as_json)
+        return
+    if file is None or world is not None:
+        raise UsageError("name a key file, or --world for the keys of a home")
 
     from orrery.cli import output
     from orrery.cli.documents import key_in, trust_signing_key

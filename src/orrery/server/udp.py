@@ -42,7 +42,8 @@ class UdpSockets:
     """The sockets of one root.
 
     Args:
-        listen: where to bind; port 0 takes any.
+        listen: where to bind; port 0 takes any. `[::]` beside others is left out on a machine
+            without IPv6.
         on_datagram: called with each datagram and its path.
         on_batch: called after the datagrams of one wake-up.
 
@@ -66,8 +67,10 @@ class UdpSockets:
         self._sockets: list[socket.socket] = []
         self.send_errors = 0
         try:
-            for endpoint in listen:
-                self._sockets.append(_bind(endpoint))
+            wanted = list(listen)
+            for endpoint in wanted:
+                if len(wanted) == 1 or not _is_missing_family(endpoint):
+                    self._sockets.append(_bind(endpoint))
         except BaseException:
             self.close()
             raise
@@ -169,6 +172,18 @@ _SOFT_ERRORS = frozenset(
     (errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE)
 )
 """What a datagram that we sent earlier may bring back as an ICMP error."""
+
+
+def _is_missing_family(endpoint: Endpoint) -> bool:
+    """Whether this is the wildcard of IPv6, which the machine does not have."""
+    if endpoint.ip != bytes(16):
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return True
+    return False
 
 
 def _bind(endpoint: Endpoint) -> socket.socket:

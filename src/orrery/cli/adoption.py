@@ -1,0 +1,87 @@
+"""Who holds what: the answer behind `orrery status` and `orrery nodes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from orrery.store import NodeRecord, Store
+from orrery.worlds.chain import Chain
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How many nodes hold one revision.
+
+    Attributes:
+        revision: its number in the chain from 1, None for a World that is not of the chain.
+        timestamp_ms: of the World, 0 for a moon that is only waited for.
+        nodes: how many nodes hold it.
+    """
+
+    revision: int | None
+    timestamp_ms: int
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What the nodes seen lately hold of one World."""
+
+    chain: Chain
+    levels: tuple[Level, ...]
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that hold any revision of this World."""
+        return sum(level.nodes for level in self.levels)
+
+    @property
+    def adopted(self) -> int:
+        """Nodes that hold the newest revision."""
+        newest = len(self.chain)
+        return sum(level.nodes for level in self.levels if level.revision == newest)
+
+
+def revision_number(chain: Chain, timestamp_ms: int) -> int | None:
+    """The number of a revision from 1, None for a timestamp that is not of the chain."""
+    for number, world in enumerate(chain, start=1):
+        if world.timestamp_ms == timestamp_ms:
+            return number
+    return None
+
+
+def adoption_of(store: Store, world_id: int, seen_since_ms: int) -> Adoption:
+    """Adoption of a World by the nodes seen since a time."""
+    chain = store.chain(world_id)
+    numbers = {world.timestamp_ms: number for number, world in enumerate(chain, start=1)}
+    counts = store.adoption_counts(world_id, seen_since_ms)
+    return Adoption(
+        chain,
+        tuple(Level(numbers.get(c.timestamp_ms), c.timestamp_ms, c.nodes) for c in counts),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one node holds of one World, put beside the chain."""
+
+    world_id: int
+    timestamp_ms: int
+    revision: int | None
+    behind: int | None
+    since_ms: int
+    how: str
+
+
+def held_by(node: NodeRecord, chains: Sequence[Chain]) -> Iterator[Held]:
+    """The Worlds of ours that a node holds."""
+    by_id = {chain.world_id: chain for chain in chains}
+    for holding in node.holdings:
+        chain = by_id.get(holding.world_id)
+        if chain is not None:
+            number = revision_number(chain, holding.timestamp_ms)
+            behind = None if number is None else len(chain) - number
+            yield Held(
+                holding.world_id, holding.timestamp_ms, number, behind, holding.at_ms, holding.how
+            )

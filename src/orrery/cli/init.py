@@ -1,0 +1,127 @@
+"""`orrery init`: a home with an identity, a signing key and a first revision."""
+# ruff: noqa: PLC0415 - each command imports what it needs, so that the others start fast
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orrery.cli.homes import (
+    HERE,
+    HomeOption,
+    JsonOption,
+    PassphraseFileOption,
+    new_passphrase_provider,
+    show_search,
+)
+
+
+def init(
+    endpoint: Annotated[
+        list[str],
+        typer.Option(
+            "--endpoint",
+            metavar="IP:PORT",
+            help="Where nodes reach this root; may be given several times.",
+        ),
+    ],
+    home: HomeOption = HERE,
+    moon: Annotated[bool, typer.Option("--moon", help="Make a moon, not a planet.")] = False,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How commands call the World.")
+    ] = None,
+    root_name: Annotated[
+        str, typer.Option(metavar="NAME", help="How the settings call this root.")
+    ] = "root-1",
+    world_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="HEX",
+            help="Id of the World. Default: random for a planet, the root's address for a moon.",
+        ),
+    ] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="An identity.secret to use; one that lies in the home is used too."
+        ),
+    ] = None,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Lock the signing key with a passphrase (age).")
+    ] = False,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a home: root identity, signing key, orrery.toml and the first revision."""
+    import os
+    import sys
+
+    from orrery.cli import output
+    from orrery.errors import UsageError
+    from orrery.home import create, wall_clock_ms
+    from orrery.wire.endpoint import Endpoint
+    from orrery.wire.signature import fingerprint
+
+    wanted_id = None
+    if world_id is not None:
+        try:
+            wanted_id = int(world_id, 16)
+        except ValueError:
+            raise UsageError(f"{world_id!r} is not an id: write up to 16 hex digits") from None
+        if not 0 < wanted_id < 1 << 64:
+            raise UsageError(f"{world_id!r} is not an id: write 1 to 16 hex digits, not all 0")
+    show_progress = sys.stderr.isatty()
+    made = create(
+        home,
+        wall_clock_ms(),
+        [Endpoint.from_text(text) for text in endpoint],
+        entropy=os.urandom,
+        kind="moon" if moon else "planet",
+        name=name,
+        root_name=root_name,
+        world_id=wanted_id,
+        identity_secret=identity,
+        lock_key=lock,
+        passphrase=new_passphrase_provider(passphrase_file),
+        progress=show_search if show_progress else None,
+    )
+    with made:
+        if show_progress:
+            print(file=sys.stderr)
+        (world,) = made.served_worlds()
+        root = made.identity()
+        path = made.world_path(world)
+        if as_json:
+            output.print_json(
+                {
+                    "home": str(home),
+                    "root": f"{root.address:010x}",
+                    "world": {
+                        "type": world.type.name.lower(),
+                        "id": f"{world.id:016x}",
+                        "timestamp_ms": world.timestamp_ms,
+                        "file": str(path),
+                        "next_signer": fingerprint(world.updates_must_be_signed_by),
+                    },
+                }
+            )
+            return
+        kind = world.type.name.lower()
+        here = "" if home == HERE else f" --home {home}"
+        output.print_facts(
+            f"{kind} {world.id:016x}",
+            [
+                ("root", f"{root.address:010x}"),
+                ("endpoints", ", ".join(str(each) for each in world.roots[0].endpoints)),
+                ("signing key", fingerprint(world.updates_must_be_signed_by)),
+                (
+                    "give to nodes",
+                    f"{path}, in their home directory, then restart them"
+                    if kind == "planet"
+                    else f"zerotier-cli orbit {world.id:010x} {root.address:010x}",
+                ),
+                ("keep a copy", f"{made.path / 'keys.d'}: without it no node takes an update"),
+                ("next", f"orrery serve{here}"),
+            ],
+        )

@@ -1,0 +1,112 @@
+"""`orrery publish`: sign what orrery.toml says as the next revision."""
+# ruff: noqa: PLC0415 - each command imports what it needs, so that the others start fast
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orrery.cli.homes import (
+    HERE,
+    HomeOption,
+    JsonOption,
+    PassphraseFileOption,
+    WorldArgument,
+    choose_world,
+    passphrase_provider,
+    tell_repairs,
+)
+
+if TYPE_CHECKING:
+    from orrery.home import Proposal
+
+
+def publish(
+    world: WorldArgument = None,
+    home: HomeOption = HERE,
+    strand_everyone: Annotated[
+        bool,
+        typer.Option(
+            "--strand-everyone",
+            help="Publish although no root keeps an endpoint and no node could follow.",
+        ),
+    ] = False,
+    note: Annotated[
+        str, typer.Option(metavar="TEXT", help="What to remember about this revision.")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change.")
+    ] = False,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign what orrery.toml says as the next revision; a running server hands it out at once."""
+    from orrery import home as homes
+    from orrery.cli import output
+    from orrery.cli.adoption import revision_number
+    from orrery.wire.signature import fingerprint
+    from orrery.worlds.diff import compare
+
+    with homes.Home.open(
+        home, writer=not dry_run, passphrase=passphrase_provider(passphrase_file)
+    ) as opened:
+        tell_repairs(opened)
+        wanted = choose_world(opened, world)
+        proposal = homes.propose(opened, wanted.name)
+        changes = (
+            []
+            if proposal.newest is None
+            else list(compare(proposal.newest.world, proposal.world).in_words())
+        )
+        if dry_run:
+            _show_proposal(wanted.name, changes, proposal, as_json=as_json)
+            return
+        revision = homes.publish(
+            opened, wanted.name, homes.wall_clock_ms(), strand_everyone=strand_everyone, note=note
+        )
+        published = revision.world
+        number = revision_number(opened.store.chain(published.id), published.timestamp_ms)
+        path = opened.world_path(published)
+    if as_json:
+        output.print_json(
+            {
+                "world": f"{published.id:016x}",
+                "revision": number,
+                "timestamp_ms": published.timestamp_ms,
+                "next_signer": fingerprint(published.updates_must_be_signed_by),
+                "rotates_key": proposal.rotates_key,
+                "strands_everyone": proposal.strands_everyone,
+                "changes": changes,
+                "file": str(path),
+            }
+        )
+        return
+    output.print_facts(
+        f"published revision {number} of {wanted.kind} {wanted.name}",
+        [
+            ("id", f"{published.id:016x}"),
+            ("time", f"{output.iso_time(published.timestamp_ms)}, {published.timestamp_ms}"),
+            ("next signer", fingerprint(published.updates_must_be_signed_by)),
+            ("changes", changes or ["the first revision"]),
+            ("file", str(path)),
+        ],
+    )
+
+
+def _show_proposal(name: str, changes: list[str], proposal: "Proposal", *, as_json: bool) -> None:
+    from orrery.cli import output
+
+    if as_json:
+        output.print_json(
+            {
+                "world": f"{proposal.world.id:016x}",
+                "rotates_key": proposal.rotates_key,
+                "strands_everyone": proposal.strands_everyone,
+                "changes": changes,
+            }
+        )
+        return
+    output.print_facts(f"would be published of {name}", [("changes", changes or ["all of it"])])
+    if proposal.strands_everyone:
+        output.print_warnings(
+            ["no root keeps an endpoint, so no node could follow: publish refuses this"]
+        )

@@ -15,13 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 
 from orrery.server.clock import Clock
-from orrery.vl1.events import (
-    Event,
-    PacketDropped,
-    UpstreamAnswered,
-    WorldRefused,
-    WorldTaken,
-)
+from orrery.vl1.events import Event, PacketDropped
 from orrery.vl1.leaf import LeafNode
 from orrery.vl1.path import Path
 from orrery.wire.endpoint import Endpoint
@@ -34,7 +28,6 @@ _BATCH = 128
 _DATAGRAM_BYTES = 65_535
 _BUFFER_BYTES = 4 << 20
 _SO_RCVBUFFORCE = 33
-_REPORTED = (WorldTaken, WorldRefused, UpstreamAnswered)
 
 
 class _Member:
@@ -57,7 +50,7 @@ class Fleet:
         leaves: numbered from 0 in this order.
         sockets: they are dealt out among these; see `bind_sockets`.
         clock: the one that the leaves were made by.
-        report: told of Worlds taken and refused and of roots that answered.
+        report: told of everything but dropped packets, which are counted.
     """
 
     def __init__(
@@ -195,10 +188,10 @@ class Fleet:
         for datagram, path in datagrams:
             self._send(member.socket, datagram, path.endpoint)
         for event in events:
-            if isinstance(event, _REPORTED):
-                self._report(member.number, event, time.time_ns() / 1_000_000)
-            elif isinstance(event, PacketDropped):
+            if isinstance(event, PacketDropped):
                 self.counts[f"dropped: {event.reason}"] += 1
+            else:
+                self._report(member.number, event, time.time_ns() / 1_000_000)
         due_ms = leaf.next_tick_ms(now_ms)
         if not member.tick_ms or due_ms < member.tick_ms:
             self._plan(member, due_ms)

@@ -121,6 +121,9 @@ class Node(ABC, Generic[PeerT]):
         if size <= FRAGMENT_HEADER_BYTES:
             self._drop(Drop.TOO_SHORT, path)
             return
+        if size > MAX_PACKET_BYTES:
+            self._drop(Drop.MALFORMED, path)
+            return
         destination = header_destination(datagram)
         if datagram[FRAGMENT_INDICATOR_OFFSET] == FRAGMENT_INDICATOR:
             if destination != self.address:
@@ -171,6 +174,9 @@ class Node(ABC, Generic[PeerT]):
 
     def _on_clear_hello(self, datagram: bytes, path: Path, now_ms: int) -> None:
         source = header_source(datagram)
+        if len(datagram) == HEADER_BYTES:
+            self._drop(Drop.MALFORMED, path)
+            return
         if datagram[HEADER_BYTES] < MINIMUM_PROTOCOL_VERSION:
             self._drop(Drop.OLD_PROTOCOL, path)
             return

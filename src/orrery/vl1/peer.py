@@ -17,6 +17,8 @@ PATH_ALIVE_MS = 19_000
 MAX_PATHS = 8
 """Confirmed paths that are kept for a node; the oldest gives way."""
 _CONFIRM_INTERVAL_MS = 1_000
+_ID_BYTES = 8
+_AWAITED_BYTES = 32 * _ID_BYTES
 
 
 class PeerPath:
@@ -38,10 +40,10 @@ class Peer:
     """
 
     __slots__ = (
+        "_awaited_ids",
         "_confirming",
         "_paths",
         "address",
-        "awaited_ids",
         "identity",
         "keys",
         "last_receive_ms",
@@ -56,7 +58,7 @@ class Peer:
         self.protocol = 0
         self.version = Version(0, 0, 0)
         self.last_receive_ms = 0
-        self.awaited_ids: tuple[bytes, ...] = ()
+        self._awaited_ids = b""
         self._paths: list[PeerPath] = []
         self._confirming: tuple[Path, int] | None = None
 
@@ -72,9 +74,12 @@ class Peer:
         self.protocol = protocol
         self.version = version
 
-    def expect_answer(self, packet_id: bytes, keep: int = 4) -> None:
-        """Note the id of a request; one answer to each of the last few is taken."""
-        self.awaited_ids = (*self.awaited_ids[1 - keep :], packet_id)
+    def expect_answer(self, packet_id: bytes) -> None:
+        """Note the id of a request; one answer to each of the last 32 is taken.
+
+        So many because another root is greeted at up to 32 endpoints at once.
+        """
+        self._awaited_ids = (self._awaited_ids + packet_id)[-_AWAITED_BYTES:]
 
     def take_answer(self, packet_id: bytes) -> bool:
         """Whether an answer to this request is expected; from now on it is not.
@@ -82,10 +87,13 @@ class Peer:
         An answer that somebody recorded and sends again from elsewhere would move our traffic
         there.
         """
-        if packet_id not in self.awaited_ids:
-            return False
-        self.awaited_ids = tuple(awaited for awaited in self.awaited_ids if awaited != packet_id)
-        return True
+        awaited = self._awaited_ids
+        for start in range(0, len(awaited), _ID_BYTES):
+            end = start + _ID_BYTES
+            if awaited[start:end] == packet_id:
+                self._awaited_ids = awaited[:start] + awaited[end:]
+                return True
+        return False
 
     def knows(self, path: Path) -> bool:
         """Whether the path is confirmed."""
@@ -101,6 +109,8 @@ class Peer:
         """The confirmed path that was heard from last, unless it has expired."""
         best: PeerPath | None = None
         for known in self._paths:
+            # One that is ahead was noted before the clock was set back.
+            known.last_receive_ms = min(known.last_receive_ms, now_ms)
             if best is None or known.last_receive_ms > best.last_receive_ms:
                 best = known
         if best is None or now_ms - best.last_receive_ms >= PATH_EXPIRATION_MS:
@@ -122,7 +132,7 @@ class Peer:
         return any(
             known.path.endpoint.ip == path.endpoint.ip
             and known.path.socket == path.socket
-            and now_ms - known.last_receive_ms < PATH_ALIVE_MS
+            and 0 <= now_ms - known.last_receive_ms < PATH_ALIVE_MS
             for known in self._paths
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from heapq import nsmallest
 from typing import NamedTuple
 
 from orrery.errors import DecodeError
@@ -74,7 +75,7 @@ class RootLimits(NamedTuple):
         path_worlds: bytes beyond three times the request for all paths of one IP address (IPv6:
             /64) that are not confirmed, and of Worlds at all. Whoever forges a source address
             gains this much traffic against its victim.
-        whois: questions passed on to other roots, per second.
+        whois: questions passed on to other roots; and as many about senders that are unknown here.
         report_ms: a node without news is reported as seen this often.
     """
 
@@ -173,10 +174,11 @@ class RootNode(Node[_RootPeer]):
         self._limits = limits
         self._push_settings = push
         self._peers: dict[Address, _RootPeer] = {}
-        self._recalled: dict[Address, KnownNode] = {}
+        self._recalled: OrderedDict[Address, KnownNode] = OrderedDict()
         self._strangers = StrangerGate(limits.strangers, now_ms)
         self._path_buckets = BucketTable(limits.path_worlds, limits.paths)
-        self._whois_bucket = TokenBucket(limits.whois, now_ms)
+        self._asked_bucket = TokenBucket(limits.whois, now_ms)
+        self._unknown_bucket = TokenBucket(limits.whois, now_ms)
         self._multicaster = Multicaster()
         self._introduced: OrderedDict[tuple[Address, Address], int] = OrderedDict()
         self._queue = PushQueue(push, now_ms)
@@ -204,26 +206,32 @@ class RootNode(Node[_RootPeer]):
             self.tick(now_ms)
 
     def learn(self, node: KnownNode) -> None:
-        """Remember a node from an earlier run; its key is agreed when it is first heard from."""
-        self._recalled[node.identity.address] = node
+        """Remember a node from an earlier run; its key is agreed when it is first heard from.
+
+        Of more than `RootLimits.peers` the first are forgotten.
+        """
+        if node.identity.address not in self._peers:
+            self._recalled[node.identity.address] = node
+        if len(self._recalled) > self._limits.peers:
+            self._recalled.popitem(last=False)
 
     def tick(self, now_ms: int) -> None:
         """Do what is due by time: pushes, HELLO to the other roots, forgetting."""
         for address in self._queue.take(now_ms):
             peer = self._peers.get(address)
-            if peer is not None and now_ms >= peer.push_due_ms:
+            if peer is not None and self._may_push(peer, now_ms):
                 self._push(peer, now_ms)
         for address, upstream in self._upstreams.items():
-            if now_ms >= upstream.due_ms:
+            if _is_due(upstream.due_ms, now_ms, UPSTREAM_HELLO_MS):
                 self._greet(address, upstream, now_ms)
-        if now_ms >= self._housekeeping_ms:
+        if _is_due(self._housekeeping_ms, now_ms, HOUSEKEEPING_MS):
             self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
             self._multicaster.expire(now_ms)
             self._forget()
 
     def next_tick_ms(self, now_ms: int) -> int:
         """When `tick` has something to do at the latest."""
-        due_ms = self._housekeeping_ms
+        due_ms = min(self._housekeeping_ms, now_ms + HOUSEKEEPING_MS)
         if self._queue:
             due_ms = min(due_ms, now_ms + self._queue.wait_ms(now_ms))
         for upstream in self._upstreams.values():
@@ -261,8 +269,8 @@ class RootNode(Node[_RootPeer]):
     def _forget(self) -> None:
         excess = len(self._peers) - self._limits.peers
         if excess > 0:
-            stale = sorted(self._peers.values(), key=lambda peer: peer.last_receive_ms)
-            for peer in stale[:excess]:
+            others = (p for p in self._peers.values() if p.address not in self._upstreams)
+            for peer in nsmallest(excess, others, key=lambda peer: peer.last_receive_ms):
                 del self._peers[peer.address]
 
     # -- HELLO ---------------------------------------------------------------------------------
@@ -300,8 +308,8 @@ class RootNode(Node[_RootPeer]):
 
     def _report(self, peer: _RootPeer, hello: Hello, path: Path, now_ms: int) -> None:
         report = (path, hello.protocol, hello.version, hello.planet, hello.moons)
-        due = now_ms - peer.reported_ms >= self._limits.report_ms
-        if due or report != peer.report:
+        lately = 0 <= now_ms - peer.reported_ms < self._limits.report_ms
+        if not lately or report != peer.report:
             peer.report = report
             peer.reported_ms = now_ms
             self._events.append(NodeSeen(now_ms, peer.identity, *report))
@@ -331,7 +339,7 @@ class RootNode(Node[_RootPeer]):
             if known is None or known.endpoints != root.endpoints:
                 self._upstreams[address] = _Upstream(root.endpoints)
             if self._peer(address) is None:
-                self._recalled[address] = KnownNode(root.identity)
+                self._admit(root.identity, self.identity.agree(root.identity), 0)
 
     def _worlds_for(self, hello: Hello) -> list[bytes]:
         """What this HELLO is answered with, as far as a packet has room."""
@@ -383,17 +391,19 @@ class RootNode(Node[_RootPeer]):
             return
         ours = self._table.revision_at(held.id, held.timestamp_ms)
         differs = world is not None and world != ours
-        if peer.held.get(held.id) == held.timestamp_ms and not differs:
+        if peer.held.get(held.id) != held.timestamp_ms:
+            peer.held[held.id] = held.timestamp_ms
+            # What it lacks now was not handed to it yet.
+            peer.attempts = 0
+            peer.push_due_ms = now_ms
+        elif not differs:
             return
-        peer.held[held.id] = held.timestamp_ms
         if not held.timestamp_ms:
             return
         if ours is None or differs:
             self._events.append(ForkSeen(now_ms, peer.address, *held))
         else:
             self._events.append(AdoptionLearned(now_ms, peer.address, *held, how))
-        if not self._is_behind(peer):
-            peer.attempts = 0
 
     def _is_behind(self, peer: _RootPeer) -> bool:
         return any(
@@ -427,8 +437,11 @@ class RootNode(Node[_RootPeer]):
 
     def _push_again(self, peer: _RootPeer, now_ms: int) -> None:
         """With a packet of a node that has not confirmed: push again, with backoff."""
-        if self._push_settings.enabled and now_ms >= peer.push_due_ms and self._is_behind(peer):
+        if self._push_settings.enabled and self._may_push(peer, now_ms) and self._is_behind(peer):
             self._push(peer, now_ms)
+
+    def _may_push(self, peer: _RootPeer, now_ms: int) -> bool:
+        return _is_due(peer.push_due_ms, now_ms, self._push_settings.last_retry_ms)
 
     def _probe(self, peer: _RootPeer, path: Path, now_ms: int) -> None:
         """Ask a node what it holds: its OK carries every World that we say we have older."""
@@ -441,7 +454,7 @@ class RootNode(Node[_RootPeer]):
     # -- everything under a known key ------------------------------------------------------------
 
     def _on_unknown_sender(self, datagram: bytes, source: Address, path: Path, now_ms: int) -> None:
-        self._ask_upstream(source, now_ms)
+        self._ask_upstream(source, self._unknown_bucket, now_ms)
         self._drop(Drop.UNKNOWN_SENDER, path)
 
     def _on_authentic(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
@@ -465,6 +478,7 @@ class RootNode(Node[_RootPeer]):
             case _:
                 self._drop(Drop.UNWANTED, path)
         self._received(packet, peer, path, now_ms)
+        self._push_again(peer, now_ms)
 
     def _received(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
         """After any packet whose MAC fits: confirm a path that is new."""
@@ -494,23 +508,25 @@ class RootNode(Node[_RootPeer]):
         elif ok.verb == Verb.WHOIS and peer.address in self._upstreams:
             for identity in decode_identities(ok.body):
                 if not is_reserved(identity.address) and self._peer(identity.address) is None:
-                    self._recalled[identity.address] = KnownNode(identity)
+                    self.learn(KnownNode(identity))
         if packet.hops == 0:
             known = peer.knows(path)
             peer.confirm(path, now_ms)
             if not known:
                 self._on_path_confirmed(peer, path, now_ms)
+                return
         else:
             peer.last_receive_ms = now_ms
+        self._push_again(peer, now_ms)
 
     def _on_path_confirmed(self, peer: _RootPeer, path: Path, now_ms: int) -> None:
         """Hand over what an unconfirmed path was not given, or ask whether it arrived."""
         if not peer.held or not self._is_behind(peer):
             return
-        if now_ms < peer.push_due_ms:
-            self._probe(peer, path, now_ms)
-        else:
+        if self._may_push(peer, now_ms):
             self._push(peer, now_ms)
+        else:
+            self._probe(peer, path, now_ms)
 
     def _on_whois(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
         peer.question_id = packet.id
@@ -519,12 +535,11 @@ class RootNode(Node[_RootPeer]):
         for address in decode_addresses(packet.payload):
             identity = self._identity_of(address)
             if identity is None:
-                self._ask_upstream(address, now_ms)
+                self._ask_upstream(address, self._asked_bucket, now_ms)
             elif len(answer) < _WHOIS_ANSWER_BYTES:
                 answer += identity.to_bytes()
         if len(answer) > empty and self._may_answer(len(answer), packet, peer, path, now_ms):
             self._send(peer, Verb.OK, answer, path)
-        self._push_again(peer, now_ms)
 
     def _identity_of(self, address: Address) -> Identity | None:
         if address == self.address:
@@ -548,7 +563,7 @@ class RootNode(Node[_RootPeer]):
         return False
 
     def _on_echo(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
-        if now_ms - peer.echoed_ms < ECHO_INTERVAL_MS:
+        if 0 <= now_ms - peer.echoed_ms < ECHO_INTERVAL_MS:
             self._drop(Drop.RATE, path)
             return
         peer.echoed_ms = now_ms
@@ -609,7 +624,7 @@ class RootNode(Node[_RootPeer]):
             return
         pair = (min(source, target.address), max(source, target.address))
         last_ms = self._introduced.get(pair)
-        if last_ms is not None and now_ms - last_ms < UNITE_INTERVAL_MS:
+        if last_ms is not None and 0 <= now_ms - last_ms < UNITE_INTERVAL_MS:
             return
         self._introduced[pair] = now_ms
         self._introduced.move_to_end(pair)
@@ -655,7 +670,7 @@ class RootNode(Node[_RootPeer]):
                     return path
         return None
 
-    def _ask_upstream(self, address: Address, now_ms: int) -> None:
+    def _ask_upstream(self, address: Address, ration: TokenBucket, now_ms: int) -> None:
         """Ask another root who this is; its answer serves the next one who asks us."""
         if not self._upstreams or is_reserved(address):
             return
@@ -663,10 +678,15 @@ class RootNode(Node[_RootPeer]):
             peer = self._peers.get(upstream)
             path = None if peer is None else peer.best_path(now_ms)
             if peer is not None and path is not None:
-                if self._whois_bucket.take(1, now_ms):
+                if ration.take(1, now_ms):
                     packet_id = self._send(peer, Verb.WHOIS, encode_addresses([address]), path)
                     peer.expect_answer(packet_id)
                 return
+
+
+def _is_due(due_ms: int, now_ms: int, longest_ms: int) -> bool:
+    """Whether it is time; a wait longer than any that is set means that the clock was set back."""
+    return not 0 < due_ms - now_ms <= longest_ms
 
 
 def _meeting_point(here: list[Path], there: list[Path]) -> tuple[Path, Path] | None:

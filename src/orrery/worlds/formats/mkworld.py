@@ -74,9 +74,7 @@ def read(content: Content, *, loose: bool = False) -> Document:
     )
     for name in model.signing or ():
         if not name or not name.isprintable():
-            mistakes.add(
-                "", '"signing" names what is no file: write two names of key files'
-            )
+            mistakes.add("", '"signing" names what is no file: write two names of key files')
     mistakes.check()
     redrawn = model.planet_id in (EARTH_ID, _MARS_ID) or model.planet_birth <= MKWORLD_TIMESTAMP_MS
     if model.recommend and redrawn:

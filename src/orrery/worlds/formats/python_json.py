@@ -73,7 +73,8 @@ def read(content: Content, *, loose: bool = False) -> Document:
 
     Args:
         content: the file.
-        loose: take endpoints at which no node can be found, and say so.
+        loose: take endpoints at which no node can be found, and say so. What no node could read
+            is refused all the same, as it is in a binary World.
 
     Raises:
         DecodeError: with all mistakes.
@@ -92,7 +93,7 @@ def read(content: Content, *, loose: bool = False) -> Document:
         _read_root(root, number, mistakes, notes, loose=loose)
         for number, root in enumerate(model.roots, 1)
     ]
-    if len(roots) > MAX_ROOTS and not loose:
+    if len(roots) > MAX_ROOTS:
         mistakes.add(
             "", f"{len(roots)} roots, and nodes throw away a World with more than {MAX_ROOTS}"
         )
@@ -162,7 +163,7 @@ def _read_root(
                 notes.append(Note(NoteCode.ENDPOINT_MISREAD, f"{where}: {error}"))
             else:
                 mistakes.add(where, error)
-    if len(endpoints) > MAX_ENDPOINTS and not loose:
+    if len(endpoints) > MAX_ENDPOINTS:
         mistakes.add(
             place,
             f"{len(endpoints)} endpoints, and nodes throw away a World with more than "

@@ -312,6 +312,18 @@ def test_what_the_tool_would_do_unasked_is_noted(value: Any, codes: list[str]) -
     )
 
 
+def test_a_signed_json_that_no_node_could_read_is_refused_even_loosely() -> None:
+    root = {"address": _IDENTITY[:10], "public_key": _IDENTITY[13:], "stable_endpoints": []}
+    crowded = {**root, "stable_endpoints": [{"type": 4, "ip": "1.2.3.4", "port": "1"}] * 33}
+    for data, sentence in (
+        (_python(roots=[root] * 5), "5 roots, and nodes throw away"),
+        (_python(roots=[crowded]), "root 1: 33 endpoints, and nodes throw away"),
+    ):
+        for loose in (False, True):
+            with pytest.raises(DecodeError, match=sentence):
+                formats.read(data, loose=loose)
+
+
 def test_a_root_whose_private_key_is_given_away_is_noted_and_loses_it() -> None:
     document = formats.read(encoded(idtool("identity-with-secret")["edited_json"]))
     assert [note.code for note in document.notes] == ["secret-in-root"]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orrery.custody import KeyFile
-from orrery.errors import ConflictError, PlanError, UnreadableError, VerifyError
+from orrery.errors import ConflictError, CustodyError, PlanError, UnreadableError, VerifyError
 from orrery.home.home import Home
 from orrery.home.settings import WorldSettings
 from orrery.store import AuditEntry, Revision
@@ -65,6 +65,11 @@ def propose(home: Home, name: str) -> Proposal:
         )
     roots = sort_roots(root.as_root() for root in wanted.roots)
     _check_new_identities(roots, before)
+    if before is None and not home.keys.keys(wanted.id):
+        raise CustodyError(
+            f"World {wanted.name!r} has no signing key yet; make one with "
+            f"`orrery key new --world {wanted.name}`"
+        )
     key = home.keys.current_public(wanted.id)
     world = World(
         type=wanted.type,
@@ -172,6 +177,8 @@ def rotate_key(
 ) -> KeyFile:
     """Make the key that the next revision will name; the last one stays to sign that revision.
 
+    For a World that has neither revision nor key, this makes its first key.
+
     Args:
         home: The home, open as a writer.
         name: The World's name or id.
@@ -183,20 +190,19 @@ def rotate_key(
     Raises:
         ConflictError: The last rotation is not published yet: with another one, the key that has
             to sign would be two places back.
-        PlanError: The World has no revision yet.
+        PlanError: The World has a key already, and no revision that names it.
         CustodyError: As `KeyStore.new_key`.
     """
     home.check_writer()
     world = home.settings().world(name)
     newest = home.store.newest(world.id)
-    if newest is None:
+    named = None if newest is None else newest.world.updates_must_be_signed_by
+    if newest is None and home.keys.keys(world.id):
         raise PlanError(
             f"World {world.name!r} has no revision yet, so its key need not change; publish it "
             "first"
         )
-    named = newest.world.updates_must_be_signed_by
-    current = home.keys.current_public(world.id)
-    if current != named:
+    if named is not None and (current := home.keys.current_public(world.id)) != named:
         raise ConflictError(
             f"the key of {world.name!r} was changed to {fingerprint(current)} already, and no "
             f"revision says so yet (the newest names {fingerprint(named)}); publish first"

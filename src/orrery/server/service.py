@@ -241,10 +241,9 @@ class Server:
 
     async def _reload(self) -> None:
         self._version, table = await asyncio.to_thread(self._load)
-        self._root.publish(table, self._clock.now_ms())
-        backlog = self._root.push_backlog
-        self._pushing = backlog > 0
-        log.info("revision", worlds=_describe(table), nodes_to_push=backlog)
+        nodes = self._root.publish(table, self._clock.now_ms())
+        self._pushing = nodes > 0
+        log.info("revision", worlds=_describe(table), pushed_to=nodes)
         self._flush()
         if self._timer is not None:
             self._timer.cancel()

@@ -188,22 +188,28 @@ class RootNode(Node[_RootPeer]):
 
     # -- what its owner tells it ---------------------------------------------------------------
 
-    def publish(self, table: HandoverTable, now_ms: int) -> None:
-        """Serve a new table from now on, and push to the nodes seen lately that are behind."""
+    def publish(self, table: HandoverTable, now_ms: int) -> int:
+        """Serve a new table from now on, and push to the nodes seen lately that are behind.
+
+        Returns:
+            How many nodes it is pushed to; those whose turn has not come are the `push_backlog`.
+        """
         self._set_table(table)
         for peer in self._peers.values():
             peer.attempts = 0
             peer.push_due_ms = 0
-        if self._push_settings.enabled:
-            since_ms = now_ms - self._push_settings.horizon_ms
-            behind = [
-                peer
-                for peer in self._peers.values()
-                if peer.last_receive_ms >= since_ms and self._is_behind(peer)
-            ]
-            behind.sort(key=lambda peer: peer.last_receive_ms, reverse=True)
-            self._queue.fill(peer.address for peer in behind)
-            self.tick(now_ms)
+        if not self._push_settings.enabled:
+            return 0
+        since_ms = now_ms - self._push_settings.horizon_ms
+        behind = [
+            peer
+            for peer in self._peers.values()
+            if peer.last_receive_ms >= since_ms and self._is_behind(peer)
+        ]
+        behind.sort(key=lambda peer: peer.last_receive_ms, reverse=True)
+        self._queue.fill(peer.address for peer in behind)
+        self.tick(now_ms)
+        return len(behind)
 
     def learn(self, node: KnownNode) -> None:
         """Remember a node from an earlier run; its key is agreed when it is first heard from.

@@ -118,6 +118,7 @@ class _RootPeer(Peer):
         "clock_offset_ms",
         "echoed_ms",
         "held",
+        "hello_ms",
         "push_due_ms",
         "question_id",
         "report",
@@ -129,6 +130,7 @@ class _RootPeer(Peer):
         super().__init__(identity, agreement)
         self.question_id: bytes | None = None
         self.clock_offset_ms: int | None = None
+        self.hello_ms = 0
         self.held: dict[int, int] = {}
         self.attempts = 0
         self.push_due_ms = 0
@@ -299,18 +301,24 @@ class RootNode(Node[_RootPeer]):
             hello.timestamp_ms, endpoint_for_protocol(path.endpoint, hello.protocol), worlds
         )
         self._send(peer, Verb.OK, Ok(Verb.HELLO, packet.id, body).encode(), path)
+        # A HELLO that somebody recorded and sends again is answered, as every node does, but tells
+        # nothing. A node whose clock was set back is asked, which nobody can record.
+        fresh = hello.timestamp_ms >= peer.hello_ms
         peer.set_version(hello.protocol, hello.version)
-        peer.clock_offset_ms = hello.timestamp_ms - now_ms
-        peer.question_id = packet.id
-        for held in (hello.planet, *hello.moons):
-            self._note_held(peer, held, How.HELLO, now_ms)
+        if fresh:
+            peer.hello_ms = hello.timestamp_ms
+            peer.clock_offset_ms = hello.timestamp_ms - now_ms
+            peer.question_id = packet.id
+            for held in (hello.planet, *hello.moons):
+                self._note_held(peer, held, How.HELLO, now_ms)
         if worlds:
             self._events.append(WorldServed(now_ms, peer.address, len(worlds), size, pushed=False))
             self._note_attempt(peer, now_ms)
         self._received(packet, peer, path, now_ms)
-        if worlds and confirmed:
+        if confirmed and (worlds or not fresh):
             self._probe(peer, path, now_ms)
-        self._report(peer, hello, path, now_ms)
+        if fresh:
+            self._report(peer, hello, path, now_ms)
 
     def _report(self, peer: _RootPeer, hello: Hello, path: Path, now_ms: int) -> None:
         report = (path, hello.protocol, hello.version, hello.planet, hello.moons)

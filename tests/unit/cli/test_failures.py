@@ -225,7 +225,7 @@ def test_the_version_and_help(orrery: Orrery) -> None:
 
 
 def _process(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "orrery.cli", *arguments]
+    return [sys.executable, "-m", "orrery", *arguments]
 
 
 def test_a_closed_pipe_is_no_failure_of_ours(files: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m orrery.cli`."""
+"""`python -m orrery`."""
 
 from orrery.cli import main
 

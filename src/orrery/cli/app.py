@@ -14,6 +14,7 @@ import typer
 
 from orrery import __version__
 from orrery.cli import identity, key, world
+from orrery.cli.demo import demo
 from orrery.cli.failures import report
 from orrery.cli.init import init
 from orrery.cli.nodes import nodes
@@ -32,6 +33,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("publish", publish),
     ("status", status),
     ("nodes", nodes),
+    ("demo", demo),
 )
 
 _EPILOG = (

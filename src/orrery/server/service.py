@@ -29,7 +29,7 @@ from orrery.wire.identity import Identity
 from orrery.wire.verbs import OK_HELLO_WORLDS_BYTES, Version, WorldHeld
 from orrery.worlds.handover import HandoverTable
 
-STORE_POLL_S = 0.05
+STORE_POLL_S = 0.02
 """How soon a revision that another process published is noticed."""
 REPORT_INTERVAL_S = 60
 RETENTION_INTERVAL_S = 3600

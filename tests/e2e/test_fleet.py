@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections import defaultdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,9 +135,11 @@ async def test_many_nodes_behind_one_port(root: Root) -> None:
         planets = [fleet.leaf(number).planet for number in range(len(fleet))]
         assert {planet.timestamp_ms for planet in planets if planet is not None} == {newest_ms}
         # They reach each other too, through the root, though all have one port.
+        next_to = {leaf: leaves[number - 1].address for number, leaf in enumerate(leaves)}
         for number in everybody:
-            to = leaves[number - 1].address
-            fleet.call(number, partial(LeafNode.send, address=to, verb=Verb.ECHO, payload=b"?"))
+            fleet.call(
+                number, lambda leaf, now_ms: leaf.send(next_to[leaf], Verb.ECHO, b"?", now_ms)
+            )
         await all_report(EchoAnswered, everybody)
     finally:
         fleet.close()

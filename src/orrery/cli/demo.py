@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from orrery.lab.demo import DemoEnded, DemoEvent
 
-_COLUMNS = 5
+_COLUMNS = 4
 
 
 def demo(
@@ -113,7 +113,7 @@ class _View:
 
         if not self._online:
             return Text(f"  {self._made}", style="dim")
-        grid = Table.grid(padding=(0, 2))
+        grid = Table.grid(padding=(0, 1))
         nodes = sorted(self._online)
         for start in range(0, len(nodes), _COLUMNS):
             grid.add_row(*(self._cell(node) for node in nodes[start : start + _COLUMNS]))
@@ -124,13 +124,13 @@ class _View:
 
         name = f"{node + 1:>3} "
         if node in self._asleep:
-            return Text.assemble(name, ("asleep".ljust(12), "dim"))
+            return Text.assemble(name, ("asleep".ljust(15), "dim"))
         if node not in self._cells:
-            return Text.assemble(name, ("rev 1".ljust(12), "yellow"))
+            return Text.assemble(name, ("rev 1".ljust(15), "yellow"))
         revision, after_ms = self._cells[node]
         known = self._confirmed.get(node, 0) >= revision
         told = f"rev {revision} {_milliseconds(after_ms)}{' ✓' if known else ''}"
-        return Text.assemble(name, (told.ljust(12), "green" if known else "yellow"))
+        return Text.assemble(name, (told.ljust(15), "green" if known else "yellow"))
 
 
 def _milliseconds(after_ms: float | None) -> str:

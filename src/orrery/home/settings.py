@@ -15,14 +15,13 @@ endpoints = ["203.0.113.7:9993"]       1 to 32 of them
 
 import difflib
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import tomlkit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
-from tomlkit.exceptions import TOMLKitError
 
 from orrery.custody.durable import unreadable
 from orrery.errors import DecodeError, UsageError
@@ -168,9 +167,9 @@ class Settings(_Table):
             DecodeError: With a line for every mistake: file, line number, sentence.
         """
         try:
-            data = tomlkit.parse(text).unwrap()
-        except TOMLKitError as error:
-            raise DecodeError(_not_toml(error, name)) from None
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise DecodeError(_not_toml(error, text, name)) from None
         try:
             settings = cls.model_validate(data)
         except ValidationError as error:
@@ -230,11 +229,14 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def _not_toml(error: TOMLKitError, name: str) -> str:
-    text = re.sub(r" at (end of file|line \d+ col \d+)$", "", str(error))
-    line = getattr(error, "line", None)
-    where = f"{name}, line {line}" if line is not None else name
-    return f"{where}: this is not TOML ({text[:1].lower()}{text[1:]}); check quotes and brackets"
+def _not_toml(error: tomllib.TOMLDecodeError, text: str, name: str) -> str:
+    what, _, place = str(error).removesuffix(")").partition(" (at ")
+    found = re.match(r"line (\d+)", place)
+    line = int(found[1]) if found is not None else text.count("\n") + 1
+    return (
+        f"{name}, line {line}: this is not TOML ({what[:1].lower()}{what[1:]}); check quotes and "
+        "brackets"
+    )
 
 
 def _line_of(location: Location, lines: dict[Location, int]) -> int:

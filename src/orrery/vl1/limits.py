@@ -61,6 +61,9 @@ class BucketTable:
         self._max_keys = max_keys
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._buckets)
+
     def bucket(self, key: Hashable, now_ms: int) -> TokenBucket:
         """The bucket of `key`; a full table forgets the one that was used longest ago."""
         bucket = self._buckets.get(key)

@@ -121,8 +121,7 @@ class _RootPeer(Peer):
         "hello_ms",
         "push_due_ms",
         "question_id",
-        "report",
-        "reported_ms",
+        "seen",
         "worlds_bucket",
     )
 
@@ -135,8 +134,7 @@ class _RootPeer(Peer):
         self.attempts = 0
         self.push_due_ms = 0
         self.echoed_ms = -ECHO_INTERVAL_MS
-        self.report: tuple[object, ...] = ()
-        self.reported_ms = 0
+        self.seen: NodeSeen | None = None
         self.worlds_bucket: TokenBucket | None = None
 
 
@@ -321,12 +319,32 @@ class RootNode(Node[_RootPeer]):
             self._report(peer, hello, path, now_ms)
 
     def _report(self, peer: _RootPeer, hello: Hello, path: Path, now_ms: int) -> None:
-        report = (path, hello.protocol, hello.version, hello.planet, hello.moons)
-        lately = 0 <= now_ms - peer.reported_ms < self._limits.report_ms
-        if not lately or report != peer.report:
-            peer.report = report
-            peer.reported_ms = now_ms
-            self._events.append(NodeSeen(now_ms, peer.identity, *report))
+        """Report a HELLO that tells something new."""
+        seen = NodeSeen(
+            now_ms,
+            peer.identity,
+            path,
+            hello.protocol,
+            hello.version,
+            hello.planet,
+            hello.moons,
+        )
+        if peer.seen is None or seen[1:] != peer.seen[1:]:
+            peer.seen = seen
+            self._events.append(seen)
+
+    def _report_again(self, peer: _RootPeer, path: Path, now_ms: int) -> None:
+        """Report now and then that a node is there, with what it holds by now."""
+        seen = peer.seen
+        if seen is None or 0 <= now_ms - seen.at_ms < self._limits.report_ms:
+            return
+        peer.seen = seen._replace(
+            at_ms=now_ms,
+            path=path if peer.knows(path) else seen.path,
+            planet=_held_now(peer, seen.planet),
+            moons=tuple(_held_now(peer, moon) for moon in seen.moons),
+        )
+        self._events.append(peer.seen)
 
     # -- Worlds --------------------------------------------------------------------------------
 
@@ -504,6 +522,7 @@ class RootNode(Node[_RootPeer]):
             else:
                 # A HELLO would be several times the packet, whose source may be forged.
                 peer.expect_answer(self._send(peer, Verb.ECHO, b"", path))
+        self._report_again(peer, path, now_ms)
 
     def _on_ok(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
         ok = Ok.decode(packet.payload)
@@ -701,6 +720,10 @@ class RootNode(Node[_RootPeer]):
 def _is_due(due_ms: int, now_ms: int, longest_ms: int) -> bool:
     """Whether it is time; a wait longer than any that is set means that the clock was set back."""
     return not 0 < due_ms - now_ms <= longest_ms
+
+
+def _held_now(peer: _RootPeer, reported: WorldHeld) -> WorldHeld:
+    return WorldHeld(reported.id, peer.held.get(reported.id, reported.timestamp_ms))
 
 
 def _meeting_point(here: list[Path], there: list[Path]) -> tuple[Path, Path] | None:

@@ -193,7 +193,7 @@ class LeafNode(Node[LeafPeer]):
     def is_online(self, now_ms: int) -> bool:
         """Whether one of its roots was heard from lately."""
         return any(
-            peer.last_receive_ms and now_ms - peer.last_receive_ms < SILENCE_MS
+            peer.upstream_ms is not None and now_ms - peer.upstream_ms < SILENCE_MS
             for address in self._topology.upstreams
             if (peer := self._peers.get(address)) is not None
         )
@@ -553,8 +553,6 @@ class LeafNode(Node[LeafPeer]):
 
     def _received(self, packet: Packet, peer: LeafPeer, path: Path, now_ms: int) -> None:
         """After any packet whose MAC fits: note the path, learn it from an OK, else confirm it."""
-        silent_ms = now_ms - peer.last_receive_ms
-        first = not peer.last_receive_ms
         if packet.hops:
             peer.last_receive_ms = now_ms
         elif not peer.heard(path, now_ms) and self._may_use(peer.address, path.endpoint):
@@ -562,8 +560,10 @@ class LeafNode(Node[LeafPeer]):
                 peer.confirm(path, now_ms)
             elif peer.may_confirm(path, now_ms):
                 self._say_hello(peer, path, now_ms)
-        if (first or silent_ms >= SILENCE_MS) and peer.address in self._topology.upstreams:
-            self._events.append(UpstreamAnswered(now_ms, peer.address, path))
+        if peer.address in self._topology.upstreams:
+            before_ms, peer.upstream_ms = peer.upstream_ms, now_ms
+            if before_ms is None or now_ms - before_ms >= SILENCE_MS:
+                self._events.append(UpstreamAnswered(now_ms, peer.address, path))
 
     def _answer(self, packet: Packet, peer: LeafPeer, path: Path, body: bytes, now_ms: int) -> None:
         peer.sent_ms = now_ms

@@ -29,6 +29,7 @@ class LeafPeer(Peer):
         echoed_ms: when its last ECHO was answered, None if there was none.
         pushed_ms: when it last told of direct paths, and in `pushes` how often in a row.
         latency_ms: of its last OK(HELLO), None before.
+        upstream_ms: when it was last heard from as one of the roots, None if it never was.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class LeafPeer(Peer):
         "pushes",
         "sent_ms",
         "since_ms",
+        "upstream_ms",
     )
 
     def __init__(self, identity: Identity, agreement: bytes, now_ms: int) -> None:
@@ -52,6 +54,7 @@ class LeafPeer(Peer):
         self.pushed_ms = 0
         self.pushes = 0
         self.latency_ms: int | None = None
+        self.upstream_ms: int | None = None
 
     @property
     def has_paths(self) -> bool:

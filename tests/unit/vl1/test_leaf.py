@@ -252,6 +252,16 @@ def test_online_is_reported_at_first_and_after_a_silence() -> None:
     ]
 
 
+def test_a_node_that_becomes_a_root_answers_anew() -> None:
+    stage = Stage()
+    path = Path(Endpoint.from_text("20.0.5.1/9993"))
+    seed, moon = stage.meet("seed", path), a_moon(stage)[1]
+    assert stage.events_of(UpstreamAnswered) == []
+    stage.leaf.orbit(moon.newest.id, None, stage.now_ms, moon.newest.encode())
+    stage.hear(seed.say(Verb.ECHO, b""), path)
+    assert stage.events_of(UpstreamAnswered) == [UpstreamAnswered(stage.now_ms, seed.address, path)]
+
+
 def test_a_clock_set_back_holds_nothing_up() -> None:
     stage = Stage()
     stage.come_online()

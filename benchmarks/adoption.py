@@ -44,6 +44,7 @@ def main() -> None:
     options.add_argument("--nodes", type=int, default=10_000)
     options.add_argument("--links", type=int, default=1, help="revisions published at once")
     options.add_argument("--port", type=int, default=29_993, help="of the root, on 127.0.0.1")
+    options.add_argument("--sockets", type=int, default=SOCKETS, help="shared by the nodes")
     options.add_argument("--serve", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     root = Endpoint.from_text(f"127.0.0.1/{chosen.port}")
@@ -51,10 +52,12 @@ def main() -> None:
         uvloop.run(serve(Path(chosen.serve), root))
         return
     with tempfile.TemporaryDirectory() as directory:
-        uvloop.run(measure(Path(directory), root, chosen.nodes, chosen.links))
+        uvloop.run(measure(Path(directory), root, chosen))
 
 
-async def measure(directory: Path, root: Endpoint, nodes: int, links: int) -> None:
+async def measure(directory: Path, root: Endpoint, chosen: argparse.Namespace) -> None:
+    nodes: int = chosen.nodes
+    links: int = chosen.links
     chain = prepare(directory, root, nodes)
     server = await asyncio.create_subprocess_exec(
         sys.executable, __file__, "--serve", str(directory), "--port", str(root.port),
@@ -67,7 +70,7 @@ async def measure(directory: Path, root: Endpoint, nodes: int, links: int) -> No
             planet=chain.newest.encode().hex(),
             unproven=nodes,
             seed=SEED,
-            sockets=min(SOCKETS, nodes),
+            sockets=min(chosen.sockets, nodes),
             spread_ms=max(1_000, nodes),
         )
     )

@@ -26,6 +26,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -183,6 +184,8 @@ async def _main() -> None:
 
 def main() -> None:
     """Be a fleet: `python -m orrery.lab.fleet_program`."""
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a socket for each node
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     with contextlib.suppress(ImportError):
         import uvloop  # noqa: PLC0415 - optional

@@ -64,10 +64,6 @@ DIFFERENT = {
         "the real root armors its ERROR with the AES keys of the node that has the address, so "
         "that the one it is for cannot read it"
     ),
-    "echo-from-a-new-endpoint": (
-        "a new path of a node that answers ECHO is confirmed by ECHO: a HELLO is several times as "
-        "large as the packet, whose source may be forged"
-    ),
     "planet-and-three-moons-do-not-fit": (
         "what fits the packet is handed over, where the real root does not answer at all"
     ),
@@ -260,18 +256,6 @@ def test_a_colliding_node_can_read_why_it_is_refused() -> None:
     )
     with pytest.raises(VerifyError):
         replay.keys["collision"].dearmor(bytes.fromhex(step["out"][0]["wire"]))
-
-
-def test_a_new_path_is_confirmed_by_echo() -> None:
-    _, recorded, ours = play_until("root-service", "echo-from-a-new-endpoint")
-    assert [packet for packet in ours if packet.verb == Verb.OK] == [
-        packet for packet in recorded if packet.verb == Verb.OK
-    ]
-    asked = next(packet for packet in ours if packet.verb != Verb.OK)
-    instead_of = next(packet for packet in recorded if packet.verb != Verb.OK)
-    assert (asked.verb, instead_of.verb) == (Verb.ECHO, Verb.HELLO)
-    assert asked.to == instead_of.to
-    assert asked.payload == b""
 
 
 def test_worlds_that_fit_are_handed_over_where_not_all_do() -> None:

@@ -25,8 +25,9 @@ from orrery.vl1.push import PushQueue, PushSettings
 from orrery.vl1.strangers import StrangerGate, StrangerLimits
 from orrery.wire.address import Address, is_reserved
 from orrery.wire.endpoint import Endpoint, Scope
-from orrery.wire.identity import Identity
+from orrery.wire.identity import PUBLIC_IDENTITY_BYTES, Identity
 from orrery.wire.packet import (
+    DATAGRAM_BYTES,
     HEADER_BYTES,
     ErrorCode,
     Packet,
@@ -57,11 +58,13 @@ ECHO_INTERVAL_MS = 166
 ECHO_PROTOCOL = 5
 """Nodes from this protocol on answer ECHO."""
 UNITE_INTERVAL_MS = 30_000
+CONFIRMATION_BYTES = 150
+"""What a HELLO to an unconfirmed path counts for."""
 UPSTREAM_HELLO_MS = 60_000
 UPSTREAM_RETRY_MS = 5_000
 HOUSEKEEPING_MS = 10_000
 _PAIRS = 65_536
-_WHOIS_ANSWER_BYTES = 1_400
+_WHOIS_ANSWER_BYTES = DATAGRAM_BYTES - HEADER_BYTES
 _SCOPES = tuple(Scope)
 
 
@@ -517,10 +520,14 @@ class RootNode(Node[_RootPeer]):
         if packet.hops:
             peer.last_receive_ms = now_ms
         elif not peer.heard(path, now_ms) and peer.may_confirm(path, now_ms):
-            if packet.verb == Verb.HELLO or peer.protocol < ECHO_PROTOCOL:
+            # A HELLO may be several times the packet, whose source may be forged.
+            if (
+                packet.verb == Verb.HELLO
+                or peer.protocol < ECHO_PROTOCOL
+                or self._may_send_unasked(CONFIRMATION_BYTES, path, now_ms)
+            ):
                 self._send_hello(peer, path, now_ms, self._planet, self._moons)
             else:
-                # A HELLO would be several times the packet, whose source may be forged.
                 peer.expect_answer(self._send(peer, Verb.ECHO, b"", path))
         self._report_again(peer, path, now_ms)
 
@@ -569,7 +576,7 @@ class RootNode(Node[_RootPeer]):
             identity = self._identity_of(address)
             if identity is None:
                 self._ask_upstream(address, self._asked_bucket, now_ms)
-            elif len(answer) < _WHOIS_ANSWER_BYTES:
+            elif len(answer) + PUBLIC_IDENTITY_BYTES <= _WHOIS_ANSWER_BYTES:
                 answer += identity.to_bytes()
         if len(answer) > empty and self._may_answer(len(answer), packet, peer, path, now_ms):
             self._send(peer, Verb.OK, answer, path)

@@ -423,19 +423,34 @@ def test_the_hello_that_confirms_a_path_tells_the_newest_worlds() -> None:
     assert question.physical_destination == friend.path.endpoint
 
 
-def test_a_new_path_of_a_known_node_is_confirmed_without_a_large_packet() -> None:
+def test_a_new_path_of_a_known_node_is_confirmed() -> None:
     play = Play()
     friend = play.friend()
     play.meet(friend)
     moved = Path(endpoint_of(0x7777))
-    reply = play.give(friend.packet(Verb.NOP), moved)
-    question = reply.one(friend, Verb.ECHO)
+    question = play.give(friend.packet(Verb.NOP), moved).one(friend, Verb.HELLO)
     assert question.to == moved
-    assert question.size == HEADER_BYTES
     assert reaches(play, friend) == friend.path
     play.now_ms += 10
-    play.give(friend.ok(question.packet), moved)
+    play.give(friend.ok_hello(question.packet), moved)
     assert reaches(play, friend) == moved
+
+
+def test_a_path_that_had_its_share_is_asked_by_a_small_packet() -> None:
+    play = Play()
+    friend = play.friend()
+    play.meet(friend)
+    victim = Path(endpoint_of(0x7777))
+    asked = []
+    for _ in range(400):
+        play.now_ms += 1_001
+        asked.append(play.give(friend.packet(Verb.NOP), victim).to(friend)[-1])
+    assert asked[0].packet.verb == Verb.HELLO
+    later = [packet for packet in asked[300:] if packet.packet.verb == Verb.ECHO]
+    assert later
+    assert {packet.size for packet in later} == {HEADER_BYTES}
+    play.give(friend.ok(later[-1].packet), victim)
+    assert reaches(play, friend) == victim
 
 
 def test_an_old_node_is_asked_by_hello() -> None:

@@ -154,11 +154,11 @@ class Friend:
 
     def ok(
         self, question: Packet, body: bytes = b"", *, verb: int | None = None, hops: int = 0
-    ) -> bytes:
+    ) -> list[bytes]:
         answered = question.verb if verb is None else verb
-        return self.packet(Verb.OK, Ok(answered, question.id, body).encode(), hops=hops)
+        return self.fragments(Verb.OK, Ok(answered, question.id, body).encode(), hops=hops)
 
-    def ok_hello(self, question: Packet, *worlds: World, now_ms: int = START_MS) -> bytes:
+    def ok_hello(self, question: Packet, *worlds: World, now_ms: int = START_MS) -> list[bytes]:
         body = OkHello(now_ms, self.protocol, VERSION, ROOT_ENDPOINT, worlds).encode()
         return self.ok(question, body, verb=Verb.HELLO)
 
@@ -267,10 +267,16 @@ class Play:
         return Friend(name or self._friends, self.identity, protocol=protocol, path=path)
 
     def give(
-        self, datagram: bytes, path: Path, *, proven: bool | None = None, check: bool = True
+        self,
+        datagrams: bytes | list[bytes],
+        path: Path,
+        *,
+        proven: bool | None = None,
+        check: bool = True,
     ) -> Reply:
-        """A datagram; proofs are done at once."""
-        self.root.receive(datagram, path, self.now_ms)
+        """A packet; proofs are done at once."""
+        for datagram in datagrams if isinstance(datagrams, list) else [datagrams]:
+            self.root.receive(datagram, path, self.now_ms)
         output = self.root.drain()
         for proof in output.proofs if check else ():
             holds = proven

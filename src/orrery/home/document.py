@@ -35,7 +35,7 @@ listen = {listen}
 # Hand a new revision to every node that is online at once, not at its next hello.
 push = true
 # To how many nodes a second.
-push_rate = 500
+push_rate = 1000
 # How long, and how many rows of, the history of nodes is kept.
 retention_days = 30
 retention_rows = 1_000_000

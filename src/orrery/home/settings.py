@@ -144,7 +144,7 @@ class ServeSettings(_Table):
         Endpoint.from_text("[::]:9993", allow_any=True),
     ]
     push: bool = True
-    push_rate: Annotated[int, Field(ge=1, le=100_000)] = 500
+    push_rate: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 30
     retention_rows: Annotated[int, Field(ge=1_000, le=1_000_000_000)] = 1_000_000
 

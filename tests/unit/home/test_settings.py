@@ -41,7 +41,7 @@ def test_settings_are_read_as_they_are_meant() -> None:
     assert list(map(str, world.roots[0].endpoints)) == ["203.0.113.7/9993", "2001:db8::1/9993"]
     assert settings.serve.push is False
     assert list(map(str, settings.serve.listen)) == ["0.0.0.0/9993", "::/9993"]
-    assert (settings.serve.push_rate, settings.serve.retention_days) == (500, 30)
+    assert (settings.serve.push_rate, settings.serve.retention_days) == (1_000, 30)
 
 
 def test_serve_may_be_left_out() -> None:

@@ -78,7 +78,7 @@ def _recorder(path: Path) -> None:
 def _server(path: Path) -> None:
     """A server of the home, reloading with every revision."""
     while not (path / "orrery.db").exists() or (path / "init.unfinished").exists():
-        os.sched_yield()
+        time.sleep(0.005)
     with Home.open(path) as home:
         server = Server(
             home.identity(), home.store, ServeOptions(listen=(Endpoint(b"\x7f\0\0\1", 0),))

@@ -125,10 +125,12 @@ class KeyStore:
             CustodyError: A file or directory is open to others, or a file is damaged.
             UnreadableError: It cannot be read.
         """
+        if not self.directory.exists():
+            return ()
+        check_private_directory(self.directory)
         folder = self._folder(world_id)
         if not folder.exists():
             return ()
-        check_private_directory(self.directory)
         check_private_directory(folder)
         index = _read_index(folder)
         return tuple(self._describe(slot, path, index) for slot, path in _key_paths(folder))

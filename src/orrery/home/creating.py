@@ -84,10 +84,14 @@ def create(
     """
     if not endpoints:
         raise UsageError("a root needs an endpoint: say under which address nodes reach it")
-    if path.exists() and not path.is_dir():
+    try:
+        is_other = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise unreadable(path, "opened", error) from error
+    if is_other:
         raise UsageError(f"{path} is not a directory; name one that is, or that is not there yet")
     make_directory(path, 0o700)
-    home = Home(path, passphrase=passphrase, clock=clock)
+    home = Home(path, passphrase=_asking_once(passphrase), clock=clock)
     home.acquire(wait_s)
     try:
         _check_no_home(path)
@@ -125,6 +129,18 @@ def create(
         home.close()
         raise
     return home
+
+
+def _asking_once(passphrase: PassphraseProvider | None) -> PassphraseProvider | None:
+    """A person who has just thought of a passphrase is not asked for it again to sign with it."""
+    answers: list[str] = []
+
+    def ask(what: str) -> str:
+        if not answers and passphrase is not None:
+            answers.append(passphrase(what))
+        return answers[0]
+
+    return None if passphrase is None else ask
 
 
 def _check_no_home(path: Path) -> None:

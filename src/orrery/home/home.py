@@ -335,12 +335,17 @@ def check_is_home(path: Path) -> None:
         UnreadableError: It is.
         PlanError: Its `init` was interrupted early.
     """
-    if not path.is_dir():
+    try:
+        found = path.is_dir()
+        unfinished = (path / UNFINISHED_NAME).exists()
+        missing = [
+            name for name in (settings_file.FILE_NAME, DATABASE_NAME) if not (path / name).exists()
+        ]
+    except OSError as error:  # another user's home, most likely
+        raise unreadable(path, "opened", error) from error
+    if not found:
         raise UnreadableError(f"there is no home at {path}; make one with `orrery init`")
-    missing = [
-        name for name in (settings_file.FILE_NAME, DATABASE_NAME) if not (path / name).exists()
-    ]
-    if (path / UNFINISHED_NAME).exists() and missing:
+    if unfinished and missing:
         raise PlanError(
             f"{path} is half made: `orrery init` was interrupted there; run it again to finish"
         )

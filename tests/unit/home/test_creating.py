@@ -58,12 +58,17 @@ def test_an_id_may_be_given(tmp_path: Path) -> None:
 
 def test_a_key_may_be_locked_from_the_beginning(tmp_path: Path) -> None:
     pytest.importorskip("pyrage")
-    with make_home(
-        tmp_path / "home", lock_key=True, passphrase=lambda _what: "correct horse"
-    ) as home:
+    asked: list[str] = []
+
+    def ask(what: str) -> str:
+        asked.append(what)
+        return "correct horse"
+
+    with make_home(tmp_path / "home", lock_key=True, passphrase=ask) as home:
         (found,) = home.keys.keys(home.store.world_ids()[0])
         assert found.locked
         assert found.path.name == "current.c25519.age"
+    assert len(asked) == 1
 
 
 def test_a_home_is_never_overwritten(tmp_path: Path) -> None:

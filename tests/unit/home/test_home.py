@@ -2,6 +2,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from orrery.errors import (
     UnreadableError,
     UsageError,
 )
-from orrery.home import Home, publish
+from orrery.home import Home, create, publish
 from orrery.home.atomic import copies_of
 from orrery.wire.world import World
 from tests.unit.home.making import ELSEWHERE, ONE, TWO, make_home, secret_file, want
@@ -209,6 +210,25 @@ def test_root_leaves_everything_to_the_owner_of_the_home(tmp_path: Path) -> None
         owners = {(p.stat().st_uid, p.stat().st_gid) for p in (path, *path.rglob("*"))}
     assert owners == {(1234, 2345)}
     assert any(path.joinpath("backups").iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_the_home_of_another_user_is_refused_with_a_sentence(mode: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        path = Path(directory) / "home"
+        make_home(path).close()
+        path.chmod(mode)
+        os.seteuid(65_534)
+        try:
+            for writer in (True, False):
+                with pytest.raises(UnreadableError, match=r"as the owner|may write there"):
+                    Home.open(path, writer=writer)
+            with pytest.raises((UnreadableError, ConflictError)):
+                create(path, NOW_MS, [ONE], entropy=os.urandom)
+        finally:
+            os.seteuid(0)
 
 
 def test_moons_have_their_own_files(tmp_path: Path) -> None:

@@ -252,3 +252,12 @@ def test_an_identity_of_zerotier_one_is_used_where_it_lies(tmp_path: Path) -> No
     with make_home(path, identity_secret=None) as home:
         assert home.served_worlds()[0].roots[0].identity == identity(3)
     assert secret.read_text() == identity(3).to_string(secret=True)
+
+
+def test_of_two_planets_in_a_store_the_one_in_the_settings_is_served(path: Path) -> None:
+    with Home.open(path, writer=True) as home:
+        (named,) = home.served_worlds()
+        home.store.add_revision(world(NOW_MS, world_id=0xABC), NOW_MS)
+        assert home.served_worlds() == (named,)
+        home.settings_path.write_text("nonsense")
+        assert [each.id for each in home.served_worlds()] == [0xABC]

@@ -54,7 +54,7 @@ class ServeOptions:
     listen: tuple[Endpoint, ...]
     push: PushSettings = PushSettings()  # noqa: RUF009 - immutable
     limits: RootLimits = RootLimits()  # noqa: RUF009 - immutable
-    keep_days: int = 90
+    keep_days: int = 30
     max_sightings: int = 1_000_000
 
 

@@ -251,7 +251,8 @@ class RealNode:
     @property
     def identity(self) -> str:
         """Its public identity, once it has one."""
-        return (self.home / "identity.public").read_text()
+        # A node that was given its identity writes no identity.public.
+        return (self.home / "identity.secret").read_text().strip().rpartition(":")[0]
 
     def peers(self) -> dict[str, Peer]:
         """The nodes it knows, by address."""

@@ -126,11 +126,15 @@ class UdpSockets:
             self.send_errors += 1
             return
         way, address = target
-        try:
-            if way.ancillary:
+        if way.ancillary:
+            try:
                 way.socket.sendmsg([datagram], way.ancillary, 0, address)
+            except OSError:
+                pass  # that address is no longer ours: from the one that we have now
             else:
-                way.socket.sendto(datagram, address)
+                return
+        try:
+            way.socket.sendto(datagram, address)
         except OSError:
             self.send_errors += 1
 

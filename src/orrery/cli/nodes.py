@@ -40,8 +40,8 @@ def nodes(
 ) -> None:
     """List the nodes, last seen first."""
     from orrery.cli import output, watching
-    from orrery.cli.ages import parse_span_ms
     from orrery.home import Home
+    from orrery.spans import parse_span_ms
     from orrery.wire.address import parse_address
 
     span_ms = None if seen is None else parse_span_ms(seen)
@@ -109,7 +109,7 @@ def _render(home: Home, chains: list[Chain], found: list[NodeRecord]) -> Rendera
     from rich.text import Text
 
     from orrery.cli.adoption import held_by
-    from orrery.cli.ages import format_age
+    from orrery.spans import format_age
 
     if not found:
         return Text("no node has been seen")

@@ -31,8 +31,8 @@ def status(
 ) -> None:
     """Show the Worlds, whether the server runs, and how many nodes hold which revision."""
     from orrery.cli import output, watching
-    from orrery.cli.ages import parse_span_ms
     from orrery.home import Home
+    from orrery.spans import parse_span_ms
 
     span_ms = parse_span_ms(seen)
     with Home.open(home) as opened:

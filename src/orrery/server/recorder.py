@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterable
 
@@ -10,6 +11,7 @@ import structlog
 
 from orrery.errors import OrreryError
 from orrery.server.clock import Clock
+from orrery.server.logs import Trouble
 from orrery.store import Adoption, Sighting, Store
 from orrery.vl1.events import (
     AdoptionLearned,
@@ -41,7 +43,8 @@ class Recorder:
         self._clock = clock
         self._sightings: dict[Address, Sighting] = {}
         self._adoptions: list[Adoption] = []
-        self._failing = False
+        self._trouble = Trouble("recording")
+        self._ending = asyncio.Event()
         self.counts: Counter[str] = Counter()
 
     def take(self, events: Iterable[Event]) -> None:
@@ -98,26 +101,44 @@ class Recorder:
         )
 
     async def run(self) -> None:
-        """Write what has gathered, again and again, until cancelled."""
-        while True:
-            await asyncio.sleep(FLUSH_INTERVAL_S)
+        """Write what has gathered, again and again; after `end` what is left, once."""
+        while not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), FLUSH_INTERVAL_S)
             await self.flush()
 
+    def end(self) -> None:
+        """Let `run` come to its end."""
+        self._ending.set()
+
     async def flush(self) -> None:
-        """Write what has gathered; a disk that fails is reported once, and tried again."""
+        """Write what has gathered; what a disk that fails does not take is tried again later."""
         if not self._sightings and not self._adoptions:
             return
         sightings, adoptions = self._sightings, self._adoptions
         self._sightings, self._adoptions = {}, []
+        now_ms = self._clock.wall_ms(self._clock.now_ms())
         try:
-            await asyncio.to_thread(self._store.record, tuple(sightings.values()), adoptions)
+            await asyncio.to_thread(
+                self._store.record, tuple(sightings.values()), adoptions, now_ms=now_ms
+            )
         except OrreryError as error:
-            self._sightings = {**sightings, **self._sightings}
-            self._adoptions = (adoptions + self._adoptions)[:MAX_WAITING]
-            if not self._failing:
-                log.error("store", error=str(error))
-            self._failing = True
+            self._take_back(sightings, adoptions)
+            self._trouble.begin(error)
+        except Exception:
+            # A bug: what cannot be written now never can be, and must not keep the rest waiting.
+            self.counts["sightings lost"] += len(sightings)
+            self.counts["adoptions lost"] += len(adoptions)
+            log.exception("bug", sightings=len(sightings), adoptions=len(adoptions))
         else:
-            if self._failing:
-                log.info("store", error=None)
-            self._failing = False
+            self._trouble.end()
+
+    def _take_back(self, sightings: dict[Address, Sighting], adoptions: list[Adoption]) -> None:
+        """Keep what was not written, as far as there is room beside what came since."""
+        newer, later = self._sightings, self._adoptions
+        room = MAX_WAITING - len(newer)
+        older = [seen for address, seen in sightings.items() if address not in newer]
+        self.counts["sightings lost"] += max(0, len(older) - room)
+        self._sightings = {seen.address: seen for seen in older[: max(0, room)]} | newer
+        self._adoptions = (adoptions + later)[:MAX_WAITING]
+        self.counts["adoptions lost"] += max(0, len(adoptions) + len(later) - MAX_WAITING)

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ import structlog
 
 from orrery.errors import OrreryError, VerifyError
 from orrery.server.clock import Clock
+from orrery.server.logs import Trouble
 from orrery.server.recorder import Recorder
 from orrery.server.supervisor import notify, watchdog_interval_s
 from orrery.server.udp import UdpSockets
@@ -27,14 +30,18 @@ from orrery.wire.cursor import Reader
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
 from orrery.wire.verbs import OK_HELLO_WORLDS_BYTES, Version, WorldHeld
+from orrery.wire.world import World
 from orrery.worlds.handover import HandoverTable
 
 STORE_POLL_S = 0.02
 """How soon a revision that another process published is noticed."""
+STORE_RETRY_S = 1.0
+"""How soon a store that could not be read is tried again."""
 REPORT_INTERVAL_S = 60
 RETENTION_INTERVAL_S = 3600
 LONGEST_TICK_S = 1.0
 MAX_TRACES = 10
+"""Traces of bugs that are logged; whoever found one must not fill the disk with it."""
 
 log = structlog.get_logger("orrery.server")
 
@@ -49,6 +56,8 @@ class ServeOptions:
         limits: see `RootLimits`.
         keep_days: days of sightings that are kept.
         max_sightings: sightings that are kept at most.
+        surroundings: the planet of others that this root lives on, see `RootNode`.
+        keep_surroundings: writes down what became of that planet.
     """
 
     listen: tuple[Endpoint, ...]
@@ -56,6 +65,8 @@ class ServeOptions:
     limits: RootLimits = RootLimits()  # noqa: RUF009 - immutable
     keep_days: int = 30
     max_sightings: int = 1_000_000
+    surroundings: World | None = None
+    keep_surroundings: Callable[[World], None] | None = None
 
 
 class Server:
@@ -103,23 +114,28 @@ class Server:
             self._clock.now_ms(),
             push=self._options.push,
             limits=self._options.limits,
+            surroundings=self._options.surroundings,
         )
         known = await asyncio.to_thread(self._store.nodes, limit=self._options.limits.peers)
-        for node in known:
+        for node in reversed(known):  # those seen last are kept for longest
             self._root.learn(_known_node(node))
         self._sockets = UdpSockets(self._options.listen, self._on_datagram, self._flush)
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="proof")
         for bound in self._sockets.sockets:
-            self._loop.add_reader(bound.fileno(), self._sockets.receive, bound)
+            self._loop.add_reader(bound.fileno(), self._on_readable, bound)
+        self._recording = self._loop.create_task(self._recorder.run(), name="recorder")
         self._tasks = [
-            self._loop.create_task(run, name=name)
-            for name, run in (
-                ("recorder", self._recorder.run()),
-                ("revisions", self._follow_store()),
-                ("report", self._report()),
-                ("retention", self._retain()),
-                ("watchdog", self._feed_watchdog()),
-            )
+            self._recording,
+            *(
+                self._loop.create_task(run, name=name)
+                for name, run in (
+                    ("revisions", self._follow_store()),
+                    ("report", self._report()),
+                    ("retention", self._retain()),
+                    ("surroundings", self._keep_surroundings()),
+                    ("watchdog", self._feed_watchdog()),
+                )
+            ),
         ]
         self._tick()
         log.info(
@@ -137,9 +153,13 @@ class Server:
             BaseException: whatever ended a background task of the server, which is a bug.
         """
         stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, stopping.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        handlers = {
+            signal.SIGTERM: stopping.set,
+            signal.SIGINT: stopping.set,
+            signal.SIGHUP: self._reload_soon,
+        }
+        for number, handler in handlers.items():
+            self._loop.add_signal_handler(number, handler)
         notify("READY=1")
         stopped = self._loop.create_task(stopping.wait())
         try:
@@ -147,6 +167,8 @@ class Server:
         finally:
             notify("STOPPING=1")
             stopped.cancel()
+            for number in handlers:
+                self._loop.remove_signal_handler(number)
         for task in self._tasks:
             if task.done() and (error := task.exception()) is not None:
                 raise error
@@ -155,27 +177,41 @@ class Server:
         """Stop answering, write what is left, and let go of everything."""
         for bound in self._sockets.sockets:
             self._loop.remove_reader(bound.fileno())
+        for task in self._tasks:
+            if task is not self._recording:
+                task.cancel()
+        self._recorder.end()  # not cancelled: a batch that is being written is waited for
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._prover.shutdown(wait=True, cancel_futures=True)
         self._sockets.close()
-        await self._recorder.flush()
-        log.info("stopped", **self._recorder.counts)
+        log.info("stopped", **self._totals())
 
     # -- datagrams and time --------------------------------------------------------------------
+
+    def _on_readable(self, bound: socket.socket) -> None:
+        with self._surviving():
+            self._sockets.receive(bound)
 
     def _on_datagram(self, datagram: bytes, path: Path) -> None:
         try:
             self._root.receive(datagram, path, self._clock.now_ms())
-        except Exception:
-            # A bug; but whoever found it must not stop the root for everybody else, nor fill
-            # the disk with its traces.
-            self.counts["bugs"] += 1
-            if self.counts["bugs"] <= MAX_TRACES:
-                log.exception("bug", datagram=datagram.hex(), source=str(path))
+        except Exception as error:
+            self._note_bug(error, datagram=datagram.hex(), source=str(path))
+
+    @contextlib.contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Let a bug of ours not stop the root for everybody."""
+        try:
+            yield
+        except Exception as error:
+            self._note_bug(error)
+
+    def _note_bug(self, error: BaseException, **context: object) -> None:
+        self.counts["bugs"] += 1
+        if self.counts["bugs"] <= MAX_TRACES:
+            log.error("bug", exc_info=error, **context)
 
     def _flush(self) -> None:
         """Send, report and hand on what the root has come up with."""
@@ -190,24 +226,29 @@ class Server:
 
     def _prove(self, proof: Proof) -> None:
         """Check a stranger's proof of work, on the thread that has nothing else to do."""
+        failure: Exception | None = None
         try:
             proof.identity.validate()
-            proven = True
-        except VerifyError:
-            proven = False
+        except Exception as error:
+            failure = error
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-            self._loop.call_soon_threadsafe(self._on_proof, proof.identity, proven)
+            self._loop.call_soon_threadsafe(self._on_proof, proof.identity, failure)
 
-    def _on_proof(self, identity: Identity, proven: bool) -> None:
-        self._root.proof_done(identity, proven, self._clock.now_ms())
-        self._flush()
+    def _on_proof(self, identity: Identity, failure: Exception | None) -> None:
+        if not isinstance(failure, VerifyError | None):
+            self._note_bug(failure, stranger=str(identity))
+        with self._surviving():
+            self._root.proof_done(identity, failure is None, self._clock.now_ms())
+            self._flush()
 
     def _tick(self) -> None:
         now_ms = self._clock.now_ms()
-        self._root.tick(now_ms)
-        self._flush()
-        self._note_push()
-        wait_s = (self._root.next_tick_ms(now_ms) - now_ms) / 1000
+        wait_s = LONGEST_TICK_S
+        with self._surviving():
+            self._root.tick(now_ms)
+            self._flush()
+            self._note_push()
+            wait_s = (self._root.next_tick_ms(now_ms) - now_ms) / 1000
         self._timer = self._loop.call_later(min(max(wait_s, 0), LONGEST_TICK_S), self._tick)
 
     def _note_push(self) -> None:
@@ -224,26 +265,29 @@ class Server:
         return version, HandoverTable(chains, OK_HELLO_WORLDS_BYTES)
 
     async def _follow_store(self) -> None:
-        failing = False
+        # Off the loop, even the little question for the version: a disk may hang.
+        trouble = Trouble("reading the store")
         while True:
-            await asyncio.sleep(STORE_POLL_S)
-            try:
-                if self._store.data_version() != self._version:
-                    await self._reload()
-                failing = False
-            except OrreryError as error:
-                if not failing:
-                    log.error("store", error=str(error))
-                failing = True
+            wait_s = STORE_POLL_S
+            with self._surviving():
+                try:
+                    if await asyncio.to_thread(self._store.data_version) != self._version:
+                        await self._reload()
+                    trouble.end()
+                except OrreryError as error:
+                    trouble.begin(error)
+                    wait_s = STORE_RETRY_S
+            await asyncio.sleep(wait_s)
 
     def _reload_soon(self) -> None:
         self._version = -1
 
     async def _reload(self) -> None:
         self._version, table = await asyncio.to_thread(self._load)
-        nodes = self._root.publish(table, self._clock.now_ms())
-        self._pushing = nodes > 0
-        log.info("revision", worlds=_describe(table), pushed_to=nodes)
+        self._root.publish(table, self._clock.now_ms())
+        backlog = self._root.push_backlog
+        self._pushing = backlog > 0
+        log.info("revision", worlds=_describe(table), nodes_to_push=backlog)
         self._flush()
         if self._timer is not None:
             self._timer.cancel()
@@ -251,25 +295,52 @@ class Server:
 
     # -- housekeeping ------------------------------------------------------------------------------
 
+    def _totals(self) -> Counter[str]:
+        """What has happened since the start, with what the sockets count."""
+        sockets = self._sockets
+        return self.counts + Counter(
+            {"not sent": sockets.send_errors, "not received": sockets.receive_errors}
+        )
+
     async def _report(self) -> None:
         last: Counter[str] = Counter()
         while True:
             await asyncio.sleep(REPORT_INTERVAL_S)
-            counts = Counter(self._recorder.counts)
-            log.info("minute", nodes=self._root.peer_count, **(counts - last))
-            last = counts
+            totals = self._totals()
+            log.info("minute", nodes=self._root.peer_count, **(totals - last))
+            last = totals
 
     async def _retain(self) -> None:
+        trouble = Trouble("forgetting old sightings")
         while True:
             now_ms = self._clock.wall_ms(self._clock.now_ms())
-            with contextlib.suppress(OrreryError):  # reported by whoever writes next
-                await asyncio.to_thread(
-                    self._store.retention,
-                    now_ms,
-                    self._options.keep_days,
-                    self._options.max_sightings,
-                )
+            with self._surviving():
+                try:
+                    await asyncio.to_thread(
+                        self._store.retention,
+                        now_ms,
+                        self._options.keep_days,
+                        self._options.max_sightings,
+                    )
+                    trouble.end()
+                except OrreryError as error:
+                    trouble.begin(error)
             await asyncio.sleep(RETENTION_INTERVAL_S)
+
+    async def _keep_surroundings(self) -> None:
+        kept, keep = self._options.surroundings, self._options.keep_surroundings
+        while kept is not None and keep is not None:
+            await asyncio.sleep(LONGEST_TICK_S)
+            around = self._root.surroundings
+            if around is None or around is kept:
+                continue
+            try:
+                await asyncio.to_thread(keep, around)
+            except OrreryError as error:
+                log.error("surroundings", error=str(error))
+            kept = around  # after a failure: with its next update, or its root's after a restart
+            log.info("surroundings", planet=f"{around.id:016x}", timestamp=around.timestamp_ms)
+        await asyncio.Event().wait()
 
     async def _feed_watchdog(self) -> None:
         interval_s = watchdog_interval_s()

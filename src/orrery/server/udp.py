@@ -23,6 +23,7 @@ _BATCH = 128
 _DATAGRAM_BYTES = 65_535
 _ANCILLARY_BYTES = 128
 _PATHS = 65_536
+_WAYS = 4_096
 _IP_PKTINFO: int | None = getattr(socket, "IP_PKTINFO", 8 if sys.platform == "linux" else None)
 _SO_RCVBUFFORCE = 33
 
@@ -49,7 +50,7 @@ class UdpSockets:
 
     Raises:
         ConflictError: another program is bound there.
-        UsageError: an address cannot be bound for another reason.
+        UsageError: an address cannot be bound for another reason, or is there twice.
     """
 
     def __init__(
@@ -65,11 +66,13 @@ class UdpSockets:
         self._paths: dict[tuple[_Address, int], Path] = {}
         self._targets: dict[Path, tuple[_Way, _Address]] = {}
         self._sockets: list[socket.socket] = []
+        self.receive_errors = 0
         self.send_errors = 0
         try:
             wanted = list(listen)
             for endpoint in wanted:
                 if len(wanted) == 1 or not _is_missing_family(endpoint):
+                    self._check_apart(endpoint)
                     self._sockets.append(_bind(endpoint))
         except BaseException:
             self.close()
@@ -109,10 +112,10 @@ class UdpSockets:
                     datagram, address = bound.recvfrom(_DATAGRAM_BYTES)
             except (BlockingIOError, InterruptedError):
                 break
-            except OSError as error:
-                if error.errno in _SOFT_ERRORS:
-                    continue
-                raise
+            except OSError:
+                # What a datagram that we sent brought back by ICMP, or the interface is down.
+                self.receive_errors += 1
+                continue
             path = paths.get((address, number))
             if path is None:
                 path = self._learn_path(address, number)
@@ -137,6 +140,15 @@ class UdpSockets:
             way.socket.sendto(datagram, address)
         except OSError:
             self.send_errors += 1
+
+    def _check_apart(self, endpoint: Endpoint) -> None:
+        """Refuse an endpoint that one of our sockets has already."""
+        for other in self.endpoints:
+            same = other.ip == endpoint.ip or not any(other.ip) or not any(endpoint.ip)
+            if same and other.family == endpoint.family and other.port == endpoint.port != 0:
+                raise UsageError(
+                    f"{endpoint} is where {other} listens already: leave one of them out"
+                )
 
     def _learn_path(self, address: _Address, number: int) -> Path:
         if len(self._paths) >= _PATHS:
@@ -166,16 +178,13 @@ class UdpSockets:
 
     def _way_number(self, bound: socket.socket, local: bytes) -> int:
         number = self._way_numbers.get((bound, local))
+        if number is None and len(self._ways) >= _WAYS:
+            # Every address of a network is ours, and somebody tries them all.
+            return self._way_numbers[bound, b""]
         if number is None:
             number = self._way_numbers[bound, local] = len(self._ways)
             self._ways.append(_Way(bound, _sent_from(bound, local)))
         return number
-
-
-_SOFT_ERRORS = frozenset(
-    (errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE)
-)
-"""What a datagram that we sent earlier may bring back as an ICMP error."""
 
 
 def _is_missing_family(endpoint: Endpoint) -> bool:
@@ -219,23 +228,22 @@ def _widen(bound: socket.socket) -> None:
 
 
 def _explain(error: OSError, endpoint: Endpoint) -> ConflictError | UsageError:
+    mend = "change `listen` in orrery.toml, or --listen"
     match error.errno:
         case errno.EADDRINUSE:
             return ConflictError(
-                f"{endpoint} is in use by another program, perhaps zerotier-one: stop it, or change"
-                " `listen` in orrery.toml"
+                f"{endpoint} is in use by another program, perhaps zerotier-one: stop that, or "
+                f"{mend}"
             )
         case errno.EADDRNOTAVAIL:
-            return UsageError(
-                f"{endpoint} is no address of this machine: change `listen` in orrery.toml"
-            )
+            return UsageError(f"{endpoint} is no address of this machine: {mend}")
         case errno.EACCES:
             return UsageError(
-                f"binding {endpoint} is not permitted: ports below 1024 need root; change `listen`"
-                " in orrery.toml"
+                f"{endpoint} may not be bound: ports below 1024 need root or the capability "
+                f"CAP_NET_BIND_SERVICE; {mend}"
             )
         case _:
-            return UsageError(f"{endpoint} cannot be bound: {error.strerror}")
+            return UsageError(f"{endpoint} cannot be bound ({error.strerror}): {mend}")
 
 
 def _is_wildcard(bound: socket.socket) -> bool:

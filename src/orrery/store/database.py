@@ -191,18 +191,28 @@ class Store:
     # Nodes
 
     def record(
-        self, sightings: Sequence[Sighting] = (), adoptions: Sequence[Adoption] = ()
+        self,
+        sightings: Sequence[Sighting] = (),
+        adoptions: Sequence[Adoption] = (),
+        *,
+        now_ms: int | None = None,
     ) -> None:
         """Write what was seen; one transaction per batch.
 
         A batch of more than 10,000 is written as several, so that no other writer waits long.
         Order and repetition do not matter: what was seen later wins.
+
+        Args:
+            sightings: What nodes told.
+            adoptions: What is known that they hold.
+            now_ms: The clock. What is stored with a later time was written before the clock was
+                set back, and wins no more. Left out, no such claim is made.
         """
         size = max(len(sightings), len(adoptions))
         for start in range(0, size, _LARGEST_BATCH):
             part = slice(start, start + _LARGEST_BATCH)
             with self._writing() as connection:
-                nodes.record(connection, sightings[part], adoptions[part])
+                nodes.record(connection, sightings[part], adoptions[part], now_ms)
 
     def nodes(
         self,

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Select, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 
 from orrery.store import revisions
@@ -34,7 +34,10 @@ _NAMES_PER_STATEMENT = 500  # SQLite once allowed 999 variables in a statement
 
 
 def record(
-    connection: Connection, sightings: Sequence[Sighting], adoptions: Sequence[Adoption]
+    connection: Connection,
+    sightings: Sequence[Sighting],
+    adoptions: Sequence[Adoption],
+    now_ms: int | None,
 ) -> None:
     """Write a batch inside the caller's write transaction.
 
@@ -43,13 +46,20 @@ def record(
     ours that no revision has is a holding alone.
     """
     ours = set(revisions.world_ids(connection))
-    _record_nodes(connection, sightings)
+    _record_nodes(connection, sightings, now_ms)
     _record_sightings(connection, sightings, ours)
-    _record_holdings(connection, sightings, adoptions, ours)
+    _record_holdings(connection, sightings, adoptions, ours, now_ms)
     _record_adoptions(connection, adoptions, ours)
 
 
-def _record_nodes(connection: Connection, sightings: Sequence[Sighting]) -> None:
+def _is_later(new: Any, old: Any, now_ms: int | None) -> ColumnElement[bool]:
+    """Whether a new time is to replace an old one: also one from before the clock was set back."""
+    return new >= old if now_ms is None else or_(new >= old, old > now_ms)
+
+
+def _record_nodes(
+    connection: Connection, sightings: Sequence[Sighting], now_ms: int | None
+) -> None:
     last: dict[Address, _Values] = {}
     for sighting in sightings:
         before = last.get(sighting.address)
@@ -94,7 +104,7 @@ def _record_nodes(connection: Connection, sightings: Sequence[Sighting]) -> None
         statement.on_conflict_do_update(
             index_elements=[NodeRow.address],
             set_=changed,
-            where=new.last_seen_ms >= NodeRow.last_seen_ms,
+            where=_is_later(new.last_seen_ms, NodeRow.last_seen_ms, now_ms),
         ),
         last.values(),
     )
@@ -159,6 +169,7 @@ def _record_holdings(
     sightings: Sequence[Sighting],
     adoptions: Sequence[Adoption],
     ours: set[int],
+    now_ms: int | None,
 ) -> None:
     rows: dict[tuple[Address, int], _Values] = {}
 
@@ -193,7 +204,7 @@ def _record_holdings(
         statement.on_conflict_do_update(
             index_elements=[HoldingRow.address, HoldingRow.world_id],
             set_={name: new[name] for name in ("timestamp_ms", "at_ms", "how")},
-            where=new.at_ms >= HoldingRow.at_ms,
+            where=_is_later(new.at_ms, HoldingRow.at_ms, now_ms),
         ),
         rows.values(),
     )

@@ -460,7 +460,7 @@ class RootNode(Node[_RootPeer]):
         if not worlds or not self._may_hand_over(peer, size, path, True, now_ms):
             return
         # The node takes the time since the echoed timestamp for the latency of this path.
-        timestamp_ms = max(0, now_ms + (peer.clock_offset_ms or 0))
+        timestamp_ms = (now_ms + (peer.clock_offset_ms or 0)) % 2**64
         body = encode_ok_hello(
             timestamp_ms, endpoint_for_protocol(path.endpoint, peer.protocol), worlds
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
+
 from orrery.lab.chains import ChainMaker, root_of
 from orrery.vl1.events import AdoptionLearned, Drop, ForkSeen, How, WorldServed
 from orrery.vl1.limits import Allowance
@@ -318,6 +320,19 @@ def test_a_push_answers_the_last_question_of_the_node_and_tells_its_own_clock() 
     play.give(asked, friend.path)
     play.maker.revise()
     assert play.publish().one(friend, Verb.OK).ok.packet_id == asked[:8]
+
+
+@pytest.mark.parametrize("clock_ms", [0, 1, 2**64 - 1])
+def test_a_node_with_an_impossible_clock_is_pushed_to(clock_ms: int) -> None:
+    play = Play()
+    friend = play.friend()
+    asked = friend.hello(clock_ms, held(play.maker.newest))
+    question = play.give(asked, friend.path).one(friend, Verb.HELLO).packet
+    play.give(friend.ok_hello(question), friend.path)
+    play.now_ms += 5_000
+    play.maker.revise()
+    pushed = play.publish().one(friend, Verb.OK)
+    assert OkHello.decode(pushed.ok.body).timestamp_ms == (clock_ms + 5_000) % 2**64
 
 
 def test_a_push_is_followed_by_the_question_what_the_node_holds() -> None:

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orrery.cli.homes import HERE, HomeOption, JsonOption
+from orrery.cli.watching import WatchOption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from rich.console import RenderableType
     from rich.text import Text
 
+    from orrery.cli.adoption import Held
     from orrery.home import Home
     from orrery.store import NodeRecord
     from orrery.worlds.chain import Chain
@@ -33,12 +36,15 @@ def nodes(
         str | None, typer.Option(metavar="ADDRESS", help="Only the node of these 10 hex digits.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")] = 1_000,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it again each second.")
-    ] = False,
+    watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the nodes, last seen first."""
+    """List the nodes, last seen first.
+
+    The columns of Worlds say which revision of how many a node holds: `2/3`; `other` another
+    planet, `fork` a World with this id that is not of this chain, `waits` a moon that it wants
+    and does not have, `-` nothing.
+    """
     from orrery.cli import output, watching
     from orrery.home import Home
     from orrery.spans import parse_span_ms
@@ -59,21 +65,32 @@ def nodes(
             kept = [node for node in found if not behind or _is_behind(node, chains)]
             return chains, kept[:limit]
 
-        if as_json:
+        def described() -> list[dict[str, Any]]:
             chains, found = listed()
-            output.print_json([_describe(node, chains) for node in found])
-        elif watch:
-            watching.watch(lambda: _render(opened, *listed()))
-        else:
-            from rich.console import Console
+            return [_describe(node, chains) for node in found]
 
-            Console(highlight=False).print(_render(opened, *listed()))
+        if as_json and watch:
+            watching.watch_json(described)
+        elif as_json:
+            output.print_json(described())
+        elif watch:
+            watching.watch(lambda: _lines(opened, *listed()))
+        else:
+            output.print_lines(_lines(opened, *listed()))
 
 
 def _is_behind(node: NodeRecord, chains: Sequence[Chain]) -> bool:
+    """Whether a node lacks the newest revision of the planet, or of a moon that it orbits."""
     from orrery.cli.adoption import held_by
+    from orrery.wire.world import WorldType
 
-    return any(held.behind != 0 for held in held_by(node, chains))
+    held = {held.world_id: held for held in held_by(node, chains)}
+    return any(
+        held[chain.world_id].behind != 0
+        if chain.world_id in held
+        else chain.newest.type is WorldType.PLANET
+        for chain in chains
+    )
 
 
 def _describe(node: NodeRecord, chains: Sequence[Chain]) -> dict[str, Any]:
@@ -104,47 +121,65 @@ def _describe(node: NodeRecord, chains: Sequence[Chain]) -> dict[str, Any]:
     }
 
 
-def _render(home: Home, chains: list[Chain], found: list[NodeRecord]) -> RenderableType:
-    from rich.table import Table
+def _lines(home: Home, chains: list[Chain], found: list[NodeRecord]) -> list[Text]:
+    """A table with one line a node, whose path goes on a line of its own where it has no room."""
     from rich.text import Text
 
     from orrery.cli.adoption import held_by
     from orrery.spans import format_age
+    from orrery.wire.world import WorldType
 
     if not found:
-        return Text("no node has been seen")
+        return [Text("no such node has been seen")]
     now_ms = home.clock()
-    table = Table(box=None, pad_edge=False, header_style="cyan")
-    for heading in ("node", "path", "version", "seen", "holds"):
-        table.add_column(heading, no_wrap=heading != "holds")
+    worlds = [
+        "planet" if chain.newest.type is WorldType.PLANET else f"{chain.world_id:010x}"
+        for chain in chains
+    ]
+    rows = [[Text(name, style="cyan") for name in ("node", *worlds, "seen", "version", "path")]]
     for node in found:
-        holds = Text("\n").join(
-            _name_held(held.world_id, held.timestamp_ms, held.revision, held.behind, chains)
-            for held in held_by(node, chains)
+        held = {held.world_id: held for held in held_by(node, chains)}
+        rows.append(
+            [
+                Text(f"{node.address:010x}"),
+                *(_name_held(node, held.get(chain.world_id), chain) for chain in chains),
+                Text(format_age(now_ms - node.last_seen_ms)),
+                Text(".".join(map(str, node.version))),
+                Text(node.path),
+            ]
         )
-        table.add_row(
-            f"{node.address:010x}",
-            node.path,
-            ".".join(map(str, node.version)),
-            format_age(now_ms - node.last_seen_ms),
-            holds if holds.plain else Text("another planet", style="yellow"),
-        )
-    return table
+    return list(_table(rows))
 
 
-def _name_held(
-    world_id: int,
-    timestamp_ms: int,
-    revision: int | None,
-    behind: int | None,
-    chains: list[Chain],
-) -> Text:
+def _table(rows: list[list[Text]]) -> Iterator[Text]:
     from rich.text import Text
 
-    several = f"{world_id:x}: " if len(chains) > 1 else ""
-    if revision is None:
-        what = f"not ours, {timestamp_ms}" if timestamp_ms else "waits for it"
-        return Text(several + what, style="red" if timestamp_ms else "yellow")
-    if behind:
-        return Text(f"{several}{revision}, {behind} behind", style="yellow")
-    return Text(f"{several}{revision}", style="green")
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    widths = [
+        max(cell.cell_len for cell in column) for column in list(zip(*rows, strict=True))[:-1]
+    ]
+    for *cells, last in rows:
+        line = Text()
+        for cell, width in zip(cells, widths, strict=True):
+            line.append_text(cell)
+            line.pad_right(width + 2 - cell.cell_len)
+        if room is not None and line.cell_len + last.cell_len > room:
+            line.rstrip()
+            yield line
+            line = Text("  ")
+        line.append_text(last)
+        yield line
+
+
+def _name_held(node: NodeRecord, held: Held | None, chain: Chain) -> Text:
+    """Which revision of how many, in one word: `2/3`."""
+    from rich.text import Text
+
+    from orrery.wire.world import WorldType
+
+    if held is None:
+        other = chain.newest.type is WorldType.PLANET and node.planet_id
+        return Text("other", style="red") if other else Text("-")
+    if held.revision is None:
+        return Text("fork", style="red") if held.timestamp_ms else Text("waits", style="yellow")
+    return Text(f"{held.revision}/{len(chain)}", style="yellow" if held.behind else "green")

@@ -16,8 +16,8 @@ _WIDEST = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_WITH_A_DATE_MS = 253_402_300_799_999
 
-Fact = tuple[str, str | Sequence[str]]
-"""A label, and one or several lines behind it."""
+Fact = tuple[str, str | Text | Sequence[str]]
+"""A label, and one or several lines behind it. A `Text` is one line and not wrapped."""
 
 
 def print_json(value: object) -> None:
@@ -25,21 +25,40 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
-def print_facts(title: str, facts: Iterable[Fact], *, style: str = "bold") -> None:
-    """Print a title and labels with their values below, wrapped to the terminal."""
-    console = _console()
-    console.print(Text(title, style=style))
+def facts_lines(title: str, facts: Iterable[Fact], *, style: str = "bold") -> list[Text]:
+    """A title and labels with their values below, wrapped to the terminal."""
     listed = list(facts)
     indent = max((len(label) for label, _ in listed), default=0) + 2
+    shown = [Text(title, style=style)]
     for label, value in listed:
-        lines = [
-            line
-            for text in ([value] if isinstance(value, str) else value)
-            for line in textwrap.wrap(text, _width() - indent, break_on_hyphens=False) or [""]
-        ] or [""]
-        console.print(Text.assemble((label.ljust(indent), "cyan"), lines[0]))
-        for line in lines[1:]:
-            console.print(" " * indent + line)
+        lines: list[str | Text] = [value] if isinstance(value, Text) else []
+        if not isinstance(value, Text):
+            lines += [
+                line
+                for text in ([value] if isinstance(value, str) else value)
+                for line in wrap(text, indent) or [""]
+            ]
+        for number, line in enumerate(lines or [""]):
+            label_shown = "" if number else label
+            shown.append(Text.assemble((label_shown.ljust(indent), "cyan"), line))
+    return shown
+
+
+def wrap(text: str, indent: int = 0) -> list[str]:
+    """Break a text into lines that fit beside an indent; words stay whole."""
+    return textwrap.wrap(text, _width() - indent, break_on_hyphens=False, break_long_words=False)
+
+
+def print_lines(lines: Iterable[Text]) -> None:
+    """Print lines that are ready."""
+    console = _console()
+    for line in lines:
+        console.print(line)
+
+
+def print_facts(title: str, facts: Iterable[Fact], *, style: str = "bold") -> None:
+    """Print a title and labels with their values below, wrapped to the terminal."""
+    print_lines(facts_lines(title, facts, style=style))
 
 
 def print_warnings(sentences: Sequence[str]) -> None:

@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orrery.cli.homes import HERE, HomeOption, JsonOption
+from orrery.cli.watching import WatchOption
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.text import Text
 
-    from orrery.cli.adoption import Adoption
+    from orrery.cli.adoption import Adoption, Level
     from orrery.home import Home
+    from orrery.wire.world import Root
 
 _BAR = 30
+_INDENT = 13
+"""Columns before the values: the longest label is `next signer`."""
 SeenOption = Annotated[
     str, typer.Option("--seen", metavar="SPAN", help="Count nodes seen in the last 10m, 36h, 7d …")
 ]
@@ -24,9 +29,7 @@ SeenOption = Annotated[
 def status(
     home: HomeOption = HERE,
     seen: SeenOption = "1h",
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it again each second.")
-    ] = False,
+    watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the Worlds, whether the server runs, and how many nodes hold which revision."""
@@ -36,14 +39,14 @@ def status(
 
     span_ms = parse_span_ms(seen)
     with Home.open(home) as opened:
-        if as_json:
+        if as_json and watch:
+            watching.watch_json(lambda: _describe(opened, span_ms))
+        elif as_json:
             output.print_json(_describe(opened, span_ms))
         elif watch:
-            watching.watch(lambda: _render(opened, span_ms, seen))
+            watching.watch(lambda: _lines(opened, span_ms, seen))
         else:
-            from rich.console import Console
-
-            Console(highlight=False).print(_render(opened, span_ms, seen))
+            output.print_lines(_lines(opened, span_ms, seen))
 
 
 def is_serving(home: Home) -> bool:
@@ -101,52 +104,78 @@ def _describe(home: Home, span_ms: int) -> dict[str, Any]:
                 ],
             }
         )
-    return {"home": str(home.path), "serving": is_serving(home), "worlds": worlds}
+    return {
+        "home": str(home.path.resolve()),
+        "serving": is_serving(home),
+        "nodes": home.store.count_nodes(seen_since_ms=home.clock() - span_ms),
+        "worlds": worlds,
+    }
 
 
-def _render(home: Home, span_ms: int, seen: str) -> RenderableType:
-    from rich.console import Group
+def _lines(home: Home, span_ms: int, seen: str) -> list[Text]:
     from rich.text import Text
 
     serving = is_serving(home)
     state = ("running", "green") if serving else ("not running: orrery serve", "yellow")
-    parts: list[RenderableType] = [Text.assemble("server  ", state)]
-    for adoption in _adoptions(home, span_ms):
-        parts += ["", *_render_world(adoption, seen)]
-    return Group(*parts)
+    lines = [Text.assemble("server  ", state)]
+    adoptions = _adoptions(home, span_ms)
+    if not adoptions:
+        lines.append(Text("no World is published yet: orrery publish"))
+    seen_in_all = home.store.count_nodes(seen_since_ms=home.clock() - span_ms)
+    for adoption in adoptions:
+        lines += [Text(), *_world_lines(adoption, seen, seen_in_all)]
+    return lines
 
 
-def _render_world(adoption: Adoption, seen: str) -> list[RenderableType]:
-    from rich.table import Table
-    from rich.text import Text
-
-    from orrery.cli.output import iso_time
+def _world_lines(adoption: Adoption, seen: str, seen_in_all: int) -> list[Text]:
+    from orrery.cli import output
     from orrery.wire.signature import fingerprint
+    from orrery.wire.world import WorldType
 
     newest = adoption.chain.newest
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="cyan", no_wrap=True)
-    facts.add_column()
-    facts.add_row("revision", f"{len(adoption.chain)}, {iso_time(newest.timestamp_ms)}")
-    facts.add_row("next signer", fingerprint(newest.updates_must_be_signed_by))
-    for number, root in enumerate(newest.roots):
-        endpoints = ", ".join(str(endpoint) for endpoint in root.endpoints)
-        facts.add_row("" if number else "roots", f"{root.identity.address:010x}  {endpoints}")
-    title = Text(f"{newest.type.name.lower()} {newest.id:016x}", style="bold")
-    if not adoption.nodes:
-        facts.add_row("nodes", f"none seen in the last {seen}")
-        return [title, facts]
+    facts: list[output.Fact] = [
+        ("revision", f"{len(adoption.chain)}, {output.iso_time(newest.timestamp_ms)}"),
+        ("next signer", fingerprint(newest.updates_must_be_signed_by)),
+        ("roots", [line for root in newest.roots for line in _root_lines(root)]),
+    ]
+    if adoption.nodes:
+        facts.append(("adopted", _bar(adoption, seen)))
+    else:
+        facts.append(("nodes", f"none seen in the last {seen} holds it"))
+    facts += [("", _name_level(level)) for level in adoption.levels]
+    if newest.type is WorldType.PLANET and (others := seen_in_all - adoption.nodes) > 0:
+        facts.append(("", f"{_count(others, 'holds', 'hold')} another planet"))
+    return output.facts_lines(f"{newest.type.name.lower()} {newest.id:016x}", facts)
+
+
+def _root_lines(root: Root) -> list[str]:
+    """The address, and behind it the endpoints, in as many lines as they need."""
+    from orrery.cli import output
+
+    address = f"{root.identity.address:010x}  "
+    endpoints = ", ".join(str(endpoint) for endpoint in root.endpoints)
+    lines = output.wrap(endpoints, _INDENT + len(address)) or ["no endpoint"]
+    return [(" " * len(address) if number else address) + each for number, each in enumerate(lines)]
+
+
+def _bar(adoption: Adoption, seen: str) -> Text:
+    from rich.text import Text
+
     share = adoption.adopted / adoption.nodes
-    bar = "█" * int(share * _BAR)
-    style = "green" if share == 1 else "yellow"
+    full, empty = "█░" if (sys.stdout.encoding or "").lower().startswith("utf") else "#."
+    bar = (full * int(share * _BAR)).ljust(_BAR, empty)
     told = f" {adoption.adopted} of {adoption.nodes} nodes seen in the last {seen}"
-    facts.add_row("adopted", Text.assemble((bar.ljust(_BAR, "░"), style), told))
-    for level in adoption.levels:
-        facts.add_row("", f"{_name_level(level.revision, level.timestamp_ms)}: {level.nodes}")
-    return [title, facts]
+    return Text.assemble((bar, "green" if share == 1 else "yellow"), told)
 
 
-def _name_level(revision: int | None, timestamp_ms: int) -> str:
-    if revision is not None:
-        return f"revision {revision}"
-    return f"not of this chain, {timestamp_ms}" if timestamp_ms else "waiting for it"
+def _name_level(level: Level) -> str:
+    who = _count(level.nodes, "holds", "hold")
+    if level.revision is not None:
+        return f"{who} revision {level.revision}"
+    if level.timestamp_ms:
+        return f"{who} {level.timestamp_ms}, which is not of this chain"
+    return f"{_count(level.nodes, 'waits', 'wait')} for it"
+
+
+def _count(nodes: int, does: str, do: str) -> str:
+    return f"1 node {does}" if nodes == 1 else f"{nodes} nodes {do}"

@@ -3,32 +3,59 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.text import Text
 
 INTERVAL_S = 1.0
+WatchOption = Annotated[
+    bool,
+    typer.Option(
+        "--watch", "-w", help="Show it again each second until Ctrl-C; JSON on one line each."
+    ),
+]
 
 
-def watch(render: Callable[[], RenderableType]) -> None:
-    """Show `render()` until Ctrl-C: in place on a terminal, one after another in a pipe."""
-    from rich.console import Console
+def watch(lines: Callable[[], list[Text]]) -> None:
+    """Show lines until Ctrl-C: in place on a terminal, one view after another in a pipe."""
+    from rich.console import Console, Group
     from rich.live import Live
 
-    console = Console(highlight=False)
+    from orrery.cli import output
+
     try:
         if not sys.stdout.isatty():
             while True:
-                console.print(render())
-                sys.stdout.flush()
+                output.print_lines(lines())
+                print(flush=True)
                 time.sleep(INTERVAL_S)
-        with Live(render(), console=console, auto_refresh=False, screen=False) as live:
+        console = Console(highlight=False)
+        with Live(
+            Group(*lines()),
+            console=console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as live:
             while True:
                 time.sleep(INTERVAL_S)
-                live.update(render(), refresh=True)
+                live.update(Group(*lines()), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def watch_json(describe: Callable[[], object]) -> None:
+    """Print a value again and again until Ctrl-C, each time as one line of JSON."""
+    try:
+        while True:
+            print(json.dumps(describe()), flush=True)
+            time.sleep(INTERVAL_S)
     except KeyboardInterrupt:
         return

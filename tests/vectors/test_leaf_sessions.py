@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
 from orrery.vl1.events import WorldTaken
 from orrery.vl1.leaf import LeafNode
 from orrery.vl1.path import Path
@@ -107,7 +108,7 @@ class _Replay:
         if out["cipher"] != CipherSuite.AES_GMAC_SIV:
             return wire[:8]
         key = kbkdf(self.agreements[out["peer"]], b"1")
-        block = Cipher(algorithms.AES(key), modes.ECB()).decryptor()  # noqa: S305
+        block = Cipher(algorithms.AES(key), modes.ECB()).decryptor()
         return block.update(wire[:8] + wire[19:27])[:8]
 
 
@@ -129,9 +130,7 @@ def test_restart_from_what_was_taken() -> None:
     planet = replay.leaf.planet
     assert planet is not None
     stored = [World.decode(world.encode()) for world in (planet, *replay.leaf.moons)]
-    again = LeafNode.holding(
-        replay.identity, lambda size: bytes(size), stored[0], stored[1:], EPOCH_MS
-    )
+    again = LeafNode.holding(replay.identity, bytes, stored[0], stored[1:], EPOCH_MS)
     assert again.planet == planet
     assert again.moons == replay.leaf.moons
     assert again.upstreams == replay.leaf.upstreams

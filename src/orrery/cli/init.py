@@ -121,6 +121,11 @@ def init(
                     if kind == "planet"
                     else f"zerotier-cli orbit {world.id:010x} {root.address:010x}",
                 ),
+                *(
+                    [("their planet", f"the official one; if not, put its file into {home}")]
+                    if kind == "moon"
+                    else []
+                ),
                 ("keep a copy", f"{made.path / 'keys.d'}: without it no node takes an update"),
                 ("next", f"orrery serve{here}"),
             ],

@@ -91,6 +91,8 @@ def _options(home: "Home", listen: list[str] | None, push: bool | None) -> "Serv
         ),
         keep_days=wanted.retention_days,
         max_sightings=wanted.retention_rows,
+        surroundings=home.surroundings(),
+        keep_surroundings=home.keep_surroundings,
     )
 
 

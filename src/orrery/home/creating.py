@@ -51,7 +51,8 @@ def create(
     """Make a home, or go on making one that was interrupted.
 
     The directory may be there already, and may be that of a zerotier-one: its identity.secret is
-    then used, and a planet file in it is replaced only when it is the one built into every client.
+    then used. A planet file in it is replaced by a planet only when it is the one built into every
+    client; a moon leaves it as it is (`Home.surroundings`).
 
     Args:
         path: The directory.
@@ -95,7 +96,8 @@ def create(
     home.acquire(wait_s)
     try:
         _check_no_home(path)
-        _check_no_foreign_planet(path)
+        if kind == "planet":
+            _check_no_foreign_planet(path)
         if (path / UNFINISHED_NAME).exists() and _has_revision(path):
             return _finish(home, kind, endpoints, identity_secret)
         write_file(

@@ -3,7 +3,8 @@
     orrery.toml          what is wanted; written by people
     orrery.db            what was published and seen (`orrery.store`)
     identity.secret      the root's identity, as zerotier-one keeps it; identity.public beside it
-    planet               the newest revision of the planet
+    planet               the newest revision of the planet; in a home without one, the planet of
+                         others where nodes live that orbit its moons
     moons.d/ID.moon      the newest revision of each moon, the id in 16 hex digits
     keys.d/ID/           signing keys (`orrery.custody`)
     backups/             files that were replaced, by time and hash
@@ -26,15 +27,24 @@ from filelock import FileLock, Timeout
 from orrery.custody import KeyStore, Owner, PassphraseProvider, read_identity_secret
 from orrery.custody.durable import make_directory, remove, remove_leftovers, unreadable
 from orrery.custody.identity_file import SECRET_NAME
-from orrery.errors import ConflictError, OrreryError, PlanError, UnreadableError, UsageError
+from orrery.errors import (
+    ConflictError,
+    DecodeError,
+    OrreryError,
+    PlanError,
+    UnreadableError,
+    UsageError,
+)
 from orrery.home import settings as settings_file
 from orrery.home.atomic import keep_copy, replace_file
 from orrery.home.settings import Settings
 from orrery.store import Store
 from orrery.wire.identity import Identity
 from orrery.wire.world import World, WorldType
+from orrery.worlds.earth import EARTH
 
 DATABASE_NAME = "orrery.db"
+PLANET_NAME = "planet"
 UNFINISHED_NAME = "init.unfinished"
 """Lies in a home whose `init` has not come to its end."""
 
@@ -245,7 +255,48 @@ class Home:
         """Where a World of this type and id lies."""
         if world.type is WorldType.MOON:
             return self.path / "moons.d" / f"{world.id:016x}.moon"
-        return self.path / "planet"
+        return self.path / PLANET_NAME
+
+    def surroundings(self) -> World | None:
+        """The planet of others where the nodes of a home without a planet of its own live.
+
+        Nodes find the seed of a moon through the roots of their planet, so those must know it.
+        This is the planet whose file lies in the home, or, without one, that of every client.
+
+        Raises:
+            DecodeError: The file holds no planet.
+            UnreadableError: It cannot be read.
+        """
+        if any(world.type is WorldType.PLANET for world in self.served_worlds()):
+            return None
+        path = self.path / PLANET_NAME
+        try:
+            world = World.decode(path.read_bytes())
+        except FileNotFoundError:
+            return EARTH
+        except OSError as error:
+            raise unreadable(path, "read", error) from error
+        except DecodeError as error:
+            raise DecodeError(f"{path}: {error}") from error
+        if world.type is not WorldType.PLANET:
+            raise DecodeError(
+                f"{path} holds a moon; put there the planet file of the nodes that are to orbit "
+                "the moons of this home, or remove it when they have the official planet"
+            )
+        return world
+
+    def keep_surroundings(self, planet: World) -> None:
+        """Put the planet of others, as its roots have updated it, into its file.
+
+        Raises:
+            ConflictError: Another process changes this home for long.
+            UnreadableError: It cannot be written.
+        """
+        self.acquire()
+        try:
+            self._replace(self.path / PLANET_NAME, planet.encode())
+        finally:
+            self.release()
 
     def write_world(self, world: World) -> None:
         """Put a World into its file, the one before into `backups`.

@@ -334,12 +334,13 @@ class Server:
             around = self._root.surroundings
             if around is None or around is kept:
                 continue
+            kept = around  # where it cannot be written, the next start learns it anew
             try:
                 await asyncio.to_thread(keep, around)
             except OrreryError as error:
                 log.error("surroundings", error=str(error))
-            kept = around  # after a failure: with its next update, or its root's after a restart
-            log.info("surroundings", planet=f"{around.id:016x}", timestamp=around.timestamp_ms)
+            else:
+                log.info("surroundings", planet=f"{around.id:016x}", timestamp=around.timestamp_ms)
         await asyncio.Event().wait()
 
     async def _feed_watchdog(self) -> None:

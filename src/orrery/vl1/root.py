@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from heapq import nsmallest
 from typing import NamedTuple
 
-from orrery.errors import DecodeError
+from orrery.errors import DecodeError, UpdateRefused
 from orrery.vl1.events import (
     AdoptionLearned,
     Drop,
@@ -52,6 +52,7 @@ from orrery.wire.verbs import (
     encode_ok_hello,
 )
 from orrery.wire.world import World, WorldType
+from orrery.worlds.acceptance import check_update
 from orrery.worlds.handover import HandoverTable
 
 ECHO_INTERVAL_MS = 166
@@ -161,6 +162,9 @@ class RootNode(Node[_RootPeer]):
         now_ms: the time of its start.
         push: see `PushSettings`.
         limits: see `RootLimits`.
+        surroundings: a planet of others on which the nodes live that want the moons of this root.
+            Its roots are greeted, so that nodes find this one through them, and they update it,
+            as they do for every node. Without a meaning where the table has a planet.
     """
 
     def __init__(
@@ -172,6 +176,7 @@ class RootNode(Node[_RootPeer]):
         *,
         push: PushSettings = _PUSH_DEFAULTS,
         limits: RootLimits = _LIMIT_DEFAULTS,
+        surroundings: World | None = None,
     ) -> None:
         super().__init__(identity, entropy)
         self._limits = limits
@@ -186,6 +191,7 @@ class RootNode(Node[_RootPeer]):
         self._introduced: OrderedDict[tuple[Address, Address], int] = OrderedDict()
         self._queue = PushQueue(push, now_ms)
         self._upstreams: dict[Address, _Upstream] = {}
+        self._surroundings = surroundings
         self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
         self._set_table(table)
 
@@ -246,6 +252,11 @@ class RootNode(Node[_RootPeer]):
         for upstream in self._upstreams.values():
             due_ms = min(due_ms, upstream.due_ms)
         return due_ms
+
+    @property
+    def surroundings(self) -> World | None:
+        """The planet around this root, as its roots have updated it."""
+        return self._surroundings
 
     @property
     def peer_count(self) -> int:
@@ -361,6 +372,11 @@ class RootNode(Node[_RootPeer]):
         self._moons = tuple(
             WorldHeld(w.id, w.timestamp_ms) for w in newest if w.type is WorldType.MOON
         )
+        self._lives_on = self._planet
+        around = None if self._planet.id else self._surroundings
+        if around is not None:
+            self._lives_on = WorldHeld(around.id, around.timestamp_ms)
+            newest.insert(0, around)
         others = {
             root.identity.address: root
             for world in newest
@@ -375,6 +391,17 @@ class RootNode(Node[_RootPeer]):
                 self._upstreams[address] = _Upstream(root.endpoints)
             if self._peer(address) is None:
                 self._admit(root.identity, self.identity.agree(root.identity), 0)
+
+    def _follow(self, world: World) -> None:
+        """Take an update of the planet around us, as any node does."""
+        if self._surroundings is None or self._planet.id:
+            return
+        try:
+            check_update(self._surroundings, world)
+        except UpdateRefused:
+            return
+        self._surroundings = world
+        self._set_table(self._table)
 
     def _worlds_for(self, hello: Hello) -> list[bytes]:
         """What this HELLO is answered with, as far as a packet has room."""
@@ -545,6 +572,8 @@ class RootNode(Node[_RootPeer]):
             for world in answer.worlds:
                 held = WorldHeld(world.id, world.timestamp_ms)
                 self._note_held(peer, held, How.PROBE, now_ms, world)
+                if peer.address in self._upstreams:
+                    self._follow(world)
         elif ok.verb == Verb.WHOIS and peer.address in self._upstreams:
             for identity in decode_identities(ok.body):
                 if not is_reserved(identity.address) and self._peer(identity.address) is None:
@@ -693,13 +722,13 @@ class RootNode(Node[_RootPeer]):
         path = peer.best_path(now_ms)
         if path is not None:
             upstream.due_ms = now_ms + UPSTREAM_HELLO_MS
-            self._send_hello(peer, path, now_ms, self._planet, self._moons)
+            self._send_hello(peer, path, now_ms, self._lives_on, self._moons)
             return
         upstream.due_ms = now_ms + UPSTREAM_RETRY_MS
         for endpoint in upstream.endpoints:
             if endpoint.ip and endpoint.port:
                 way = Path(endpoint, ANY_SOCKET)
-                self._send_hello(peer, way, now_ms, self._planet, self._moons)
+                self._send_hello(peer, way, now_ms, self._lives_on, self._moons)
 
     def _upstream_path(self, not_to: Address | None, now_ms: int) -> Path | None:
         for address in self._upstreams:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -125,7 +124,7 @@ def test_hops_are_outside_of_the_mac(case: dict[str, Any]) -> None:
     else:
         assert relayed is not None
         assert relayed[FLAGS_OFFSET] & HOPS_MASK == case["hops"] + 1
-        assert replace(packet, hops=case["hops"] + 1) == Packet.decode(
+        assert packet._replace(hops=case["hops"] + 1) == Packet.decode(
             keys_of(case).dearmor(relayed)
         )
 

@@ -137,7 +137,7 @@ class Node(ABC, Generic[PeerT]):
             self._drop(Drop.TOO_SHORT, path)
             return
         source = header_source(datagram)
-        if source in {self.address, destination} or is_reserved(source):
+        if source in (self.address, destination) or is_reserved(source):
             self._drop(Drop.RESERVED, path)
         elif destination != self.address:
             self._relay(datagram, source, destination, path, now_ms)

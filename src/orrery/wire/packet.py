@@ -27,6 +27,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
+from typing import NamedTuple
 
 import lz4.block
 
@@ -108,8 +109,7 @@ def header_source(datagram: bytes) -> Address:
     return Address(int.from_bytes(datagram[13:18], "big"))
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):
     """One packet in the clear, before it is armored or after it was dearmored.
 
     Attributes:
@@ -143,13 +143,13 @@ class Packet:
             )
         packet_id, destination, source, flags, _, verb = _HEADER.unpack_from(data)
         return cls(
-            id=packet_id,
-            destination=Address(int.from_bytes(destination, "big")),
-            source=Address(int.from_bytes(source, "big")),
-            verb=verb & VERB_MASK,
-            payload=bytes(data[HEADER_BYTES:]),
-            hops=flags & HOPS_MASK,
-            compressed=bool(verb & VERB_COMPRESSED),
+            packet_id,
+            Address(int.from_bytes(destination)),
+            Address(int.from_bytes(source)),
+            verb & VERB_MASK,
+            data[HEADER_BYTES:],
+            flags & HOPS_MASK,
+            verb >= VERB_COMPRESSED,
         )
 
     def encode(self) -> bytes:
@@ -166,7 +166,7 @@ class Packet:
         block = lz4.block.compress(self.payload, mode="fast", acceleration=1, store_size=False)
         if len(block) >= len(self.payload):
             return self
-        return self._with_payload(block, compressed=True)
+        return self._replace(payload=block, compressed=True)
 
     def uncompress(self) -> Packet:
         """The same packet with its payload in the clear.
@@ -177,7 +177,7 @@ class Packet:
         if not self.compressed:
             return self
         if not self.payload:
-            return self._with_payload(b"", compressed=False)
+            return self._replace(payload=b"", compressed=False)
         try:
             payload = lz4.block.decompress(
                 self.payload, uncompressed_size=MAX_PACKET_BYTES - HEADER_BYTES
@@ -190,12 +190,7 @@ class Packet:
             raise DecodeError(
                 f"The payload of a packet from {format_address(self.source)} expands to nothing."
             )
-        return self._with_payload(payload, compressed=False)
-
-    def _with_payload(self, payload: bytes, *, compressed: bool) -> Packet:
-        return Packet(
-            self.id, self.destination, self.source, self.verb, payload, self.hops, compressed
-        )
+        return self._replace(payload=payload, compressed=False)
 
 
 def encode_packet(

@@ -58,8 +58,7 @@ class WorldHeld(NamedTuple):
     timestamp_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(NamedTuple):
     """HELLO: who a node is and which Worlds it holds.
 
         offset  size  field
@@ -173,8 +172,7 @@ def _decode_moons(field: bytes) -> tuple[WorldHeld, ...]:
     return tuple(moons.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Ok:
+class Ok(NamedTuple):
     """OK: the answer to a request.
 
     offset  size  field

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -60,7 +59,7 @@ def hello_of_another(friend: Friend, suite: CipherSuite) -> bytes:
 def cut_moons(friend: Friend) -> bytes:
     packet_id = b"abcdefgh"
     whole = Hello.decode(b"\x0c" + bytes(12) + friend.identity.public().to_bytes(), bytes)
-    whole = replace(whole, moons=(WorldHeld(1, 2), WorldHeld(3, 4)))
+    whole = whole._replace(moons=(WorldHeld(1, 2), WorldHeld(3, 4)))
     payload = whole.encode(lambda field: friend.keys.crypt_field(field, packet_id))[:-1]
     return friend.packet(Verb.HELLO, payload, suite=CipherSuite.POLY1305_NONE, packet_id=packet_id)
 

@@ -32,7 +32,7 @@ HERE, THERE = Address(0x1122334455), Address(0x66778899AA)
 
 def packet(payload: bytes = b"payload", **fields: object) -> Packet:
     made = Packet(bytes(range(8)), HERE, THERE, Verb.ECHO, payload)
-    return replace(made, **fields)  # type: ignore[arg-type]
+    return made._replace(**fields)  # type: ignore[arg-type]
 
 
 def test_the_header_stands_where_it_belongs() -> None:

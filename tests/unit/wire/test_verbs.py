@@ -74,9 +74,9 @@ def test_the_layout_of_hello() -> None:
 
 def test_a_hello_may_end_after_a_field_as_old_nodes_let_it() -> None:
     payload = hello(WorldHeld(1, 2)).encode(flip)
-    bare = replace(hello(), physical_destination=Endpoint.NIL, planet=WorldHeld(0, 0))
+    bare = hello()._replace(physical_destination=Endpoint.NIL, planet=WorldHeld(0, 0))
     assert Hello.decode(payload[:84], flip) == bare
-    assert Hello.decode(payload[:91], flip) == replace(bare, physical_destination=V4)
+    assert Hello.decode(payload[:91], flip) == bare._replace(physical_destination=V4)
     assert Hello.decode(payload[:107], flip) == hello()
 
 
@@ -138,7 +138,7 @@ def test_the_layout_of_ok() -> None:
     ok = Ok(Verb.ECHO, b"12345678", b"body")
     assert ok.encode() == b"\x0812345678body"
     assert Ok.decode(ok.encode()) == ok
-    assert Ok.decode(ok.encode()[:9]) == replace(ok, body=b"")
+    assert Ok.decode(ok.encode()[:9]) == ok._replace(body=b"")
     with pytest.raises(DecodeError, match="before the id"):
         Ok.decode(ok.encode()[:8])
 

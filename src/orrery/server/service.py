@@ -284,10 +284,9 @@ class Server:
 
     async def _reload(self) -> None:
         self._version, table = await asyncio.to_thread(self._load)
-        self._root.publish(table, self._clock.now_ms())
-        backlog = self._root.push_backlog
-        self._pushing = backlog > 0
-        log.info("revision", worlds=_describe(table), nodes_to_push=backlog)
+        nodes_to_push = self._root.publish(table, self._clock.now_ms())
+        self._pushing = nodes_to_push > 0
+        log.info("revision", worlds=_describe(table), nodes_to_push=nodes_to_push)
         self._flush()
         if self._timer is not None:
             self._timer.cancel()

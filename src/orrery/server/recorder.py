@@ -106,6 +106,7 @@ class Recorder:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), FLUSH_INTERVAL_S)
             await self.flush()
+        await self.flush()  # what came while the last batch was written
 
     def end(self) -> None:
         """Let `run` come to its end."""

@@ -201,7 +201,10 @@ def _is_missing_family(endpoint: Endpoint) -> bool:
 
 def _bind(endpoint: Endpoint) -> socket.socket:
     family = socket.AF_INET if endpoint.family == 4 else socket.AF_INET6
-    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:
+        raise _explain(error, endpoint) from error
     try:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -4,6 +4,7 @@
     ├── UsageError              2   the request itself makes no sense
     ├── DecodeError             3   bytes or text that are not what they claim to be
     ├── UnreadableError         3   a file or database that cannot be read or written
+    │   └── ResolveError        3   a name that stands for no address, or for a wrong one
     ├── VerifyError             1   well-formed, but not valid: a signature, a proof of work
     │   └── UpdateRefused       1   a World that a node would not take in place of its own
     ├── PlanError               1   a wish that is not safe, or not there yet
@@ -45,6 +46,30 @@ class UnreadableError(OrreryError):
 
     code = "unreadable"
     exit_status = 3
+
+
+class ResolveFailure(StrEnum):
+    """Why it is not known at which addresses a name is."""
+
+    NO_SUCH_NAME = "no-such-name"
+    NO_ADDRESS = "no-address"
+    TIMEOUT = "timeout"
+    SERVER_FAILED = "server-failed"
+    NO_SERVER = "no-server"
+    UNUSABLE = "unusable"
+    PRIVATE = "private"
+    SHARED = "shared"
+    TOO_MANY = "too-many"
+
+
+class ResolveError(UnreadableError):
+    """A name of the DNS that stands for no address, or for one that a World must not hold."""
+
+    code = "unresolved"
+
+    def __init__(self, message: str, reason: ResolveFailure) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class VerifyError(OrreryError):

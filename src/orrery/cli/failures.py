@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from orrery.errors import OrreryError, UnreadableError, UpdateRefused
+from orrery.errors import OrreryError, ResolveError, UnreadableError, UpdateRefused
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -60,7 +60,9 @@ def _discard_output() -> None:
 
 
 def _details(error: OrreryError) -> dict[str, Any]:
-    return {"reason": str(error.reason)} if isinstance(error, UpdateRefused) else {}
+    if isinstance(error, UpdateRefused | ResolveError):
+        return {"reason": str(error.reason)}
+    return {}
 
 
 def _tell(code: str, message: str, status: int, as_json: bool, **details: Any) -> int:

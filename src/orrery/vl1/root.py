@@ -316,8 +316,8 @@ class RootNode(Node[_RootPeer]):
         # A HELLO that somebody recorded and sends again is answered, as every node does, but tells
         # nothing. A node whose clock was set back is asked, which nobody can record.
         fresh = hello.timestamp_ms >= peer.hello_ms
-        peer.set_version(hello.protocol, hello.version)
         if fresh:
+            peer.set_version(hello.protocol, hello.version)
             peer.hello_ms = hello.timestamp_ms
             peer.clock_offset_ms = hello.timestamp_ms - now_ms
             peer.question_id = packet.id

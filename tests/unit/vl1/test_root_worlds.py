@@ -12,6 +12,7 @@ from orrery.vl1.limits import Allowance
 from orrery.vl1.path import Path
 from orrery.vl1.push import PushSettings
 from orrery.vl1.root import KnownNode, RootLimits
+from orrery.wire.cipher import CipherSuite, packet_cipher
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.packet import Verb
 from orrery.wire.verbs import OK_HELLO_WORLDS_BYTES, OkHello, WorldHeld, encode_addresses
@@ -20,6 +21,8 @@ from orrery.worlds.acceptance import check_update
 from tests.unit.vl1.playing import (
     MOON_ID,
     PLANET_ID,
+    ROOT_ENDPOINT,
+    VERSION,
     Friend,
     Play,
     Reply,
@@ -578,6 +581,42 @@ def test_a_recorded_hello_tells_nothing() -> None:
     assert not replayed.of(AdoptionLearned)
     assert not replayed.of(ForkSeen)
     assert not play.give(whois(friend), friend.path).of(WorldServed)
+
+
+def test_a_recorded_hello_does_not_change_the_cipher() -> None:
+    play = Play()
+    friend = play.friend(protocol=12)
+    recorded = friend.hello(play.now_ms)
+    play.give(recorded, friend.path)
+    friend.protocol = 11
+    play.now_ms += 1_000
+    play.give(friend.hello(play.now_ms), friend.path)
+    play.give(recorded, Path(endpoint_of(0x6666)))
+    reply = play.give(whois(friend), friend.path)
+    assert packet_cipher(reply.datagrams[0][0]) == CipherSuite.POLY1305_SALSA2012
+
+
+def test_a_world_before_a_broken_one_counts() -> None:
+    play = Play()
+    friend = play.friend()
+    question = play.meet(friend, confirm=False).one(friend, Verb.HELLO).packet
+    newest = play.maker.revise()
+    play.publish()
+    body = OkHello(0, 12, VERSION, ROOT_ENDPOINT, (newest, newest)).encode()[:-1]
+    learned = play.give(friend.ok(question, body), friend.path).of(AdoptionLearned)
+    assert [event.timestamp_ms for event in learned] == [newest.timestamp_ms]
+
+
+def test_an_answer_of_an_old_protocol_proves_nothing() -> None:
+    play = Play()
+    friend = play.friend()
+    question = play.meet(friend, confirm=False).one(friend, Verb.HELLO).packet
+    newest = play.maker.revise()
+    play.publish()
+    friend.protocol = 3
+    reply = play.give(friend.ok_hello(question, newest), friend.path)
+    assert reply.drops == [Drop.OLD_PROTOCOL]
+    assert not reply.of(AdoptionLearned)
 
 
 def test_a_revision_that_is_not_of_the_chain_is_a_fork() -> None:

@@ -29,6 +29,13 @@ from tests.unit.store.making import WORLD_ID, identity
 PATH = Path(Endpoint.from_text("198.51.100.4:29994"), 0)
 
 
+class _Clock(Clock):
+    """One that the wall clock agrees with to the millisecond."""
+
+    def wall_ms(self, steady_ms: int) -> int:
+        return steady_ms
+
+
 class _Disk:
     """Takes what a store would, or fails as told."""
 
@@ -57,7 +64,7 @@ def disk() -> _Disk:
 
 @pytest.fixture
 def recorder(disk: _Disk) -> Recorder:
-    return Recorder(cast("Store", disk), Clock())
+    return Recorder(cast("Store", disk), _Clock())
 
 
 def seen(number: int, at_ms: int = 1_000) -> NodeSeen:

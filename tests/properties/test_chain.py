@@ -4,13 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orrery.errors import UpdateRefused
+from orrery.wire.address import Address
 from orrery.wire.world import World, WorldType
 from orrery.worlds.acceptance import check_update
 from orrery.worlds.chain import Chain
 from orrery.worlds.handover import HandoverTable
+from orrery.worlds.stage import Membership, Stage
 from tests.unit.worlds.making import root, world
 
 WORLD_ID = 0xABC
+ANYBODY = Address(0x2C3E8F527A)
+SOMEBODY_ELSE = Address(0xDD87C5DC2D)
 
 
 @st.composite
@@ -109,7 +113,7 @@ def test_who_waits_for_a_moon_gets_there_with_any_seed_that_ever_was_a_root(
 def test_the_table_gives_what_fits_of_what_the_chain_says(
     chain: Chain, room_bytes: int, time: int
 ) -> None:
-    answer = HandoverTable([chain], room_bytes).lookup(WORLD_ID, time)
+    answer = HandoverTable([chain], room_bytes).lookup(WORLD_ID, time, ANYBODY)
     links = [link.encode() for link in chain.links_from(time)]
     assert list(answer) == links[: len(answer)]
     assert sum(map(len, answer)) <= room_bytes
@@ -124,7 +128,7 @@ def test_with_room_for_few_links_a_node_gets_there_in_few_answers(chain: Chain, 
     for revision in chain:
         held = revision
         answers = 0
-        while answer := table.lookup(WORLD_ID, held.timestamp_ms):
+        while answer := table.lookup(WORLD_ID, held.timestamp_ms, ANYBODY):
             further, count = taken(held, tuple(map(World.decode, answer)))
             assert count == len(answer)
             held, answers = further, answers + 1
@@ -139,3 +143,45 @@ def test_extending_one_by_one_makes_the_same_chain(chain: Chain) -> None:
         grown = grown.extend(revision)
     for time in range(chain.newest.timestamp_ms + 2):
         assert grown.links_from(time) == chain.links_from(time)
+
+
+@given(chains(), st.data())
+def test_whoever_is_held_back_comes_to_where_it_is_held_and_no_further(
+    chain: Chain, data: st.DataObject
+) -> None:
+    held_back = data.draw(st.sampled_from(chain.revisions))
+    few = data.draw(st.integers(1, 3))
+    stage = Stage(held_back.timestamp_ms, Membership(named=frozenset({ANYBODY})))
+    largest = max(len(revision.encode()) for revision in chain)
+    table = HandoverTable([chain], few * largest, {WORLD_ID: stage})
+    for address, target in ((ANYBODY, chain.newest), (SOMEBODY_ELSE, held_back)):
+        assert table.newest_for(WORLD_ID, address) == target
+        for revision in chain:
+            held = revision
+            while answer := table.lookup(WORLD_ID, held.timestamp_ms, address):
+                held, count = taken(held, tuple(map(World.decode, answer)))
+                assert count == len(answer)
+            assert held == max(revision, target, key=lambda world: world.timestamp_ms)
+
+
+@given(chains(), st.sampled_from("abcdz"), st.integers(0, 70))
+def test_who_holds_a_fork_takes_each_link_and_gets_as_far_as_its_key_allows(
+    chain: Chain, names: str, time: int
+) -> None:
+    fork = world(time, signer="z", names=names)
+    links = tuple(chain.iter_links_for(time, fork.updates_must_be_signed_by))
+    held, count = taken(fork, links)
+    assert count == len(links)
+    accepted = [revision for revision in chain if taken(fork, (revision,))[1]]
+    assert held == (chain.newest if accepted else fork)
+    assert links[:1] == tuple(accepted[-1:])
+
+
+@given(chains(), st.integers(0, 11))
+def test_a_chain_until_a_revision_is_the_chain_as_it_was(chain: Chain, number: int) -> None:
+    revision = chain.revisions[number % len(chain)]
+    until = chain.until(revision.timestamp_ms)
+    as_it_was = Chain(chain.revisions[: chain.revisions.index(revision) + 1])
+    assert until.revisions == as_it_was.revisions
+    for time in range(chain.newest.timestamp_ms + 2):
+        assert until.links_from(time) == as_it_was.links_from(time)

@@ -78,12 +78,17 @@ class AdoptionLearned(NamedTuple):
 
 
 class ForkSeen(NamedTuple):
-    """A node holds a World with one of our ids that is not of our chain."""
+    """A node holds a World with one of our ids that is not of our chain.
+
+    `world` is the World itself, None as long as the node only told its timestamp. It may have one
+    that a revision of ours has too, and it may be a revision that this root has not heard of yet.
+    """
 
     at_ms: int
     address: Address
     world_id: int
     timestamp_ms: int
+    world: World | None = None
 
 
 class WorldTaken(NamedTuple):

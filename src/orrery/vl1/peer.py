@@ -18,7 +18,7 @@ MAX_PATHS = 8
 """Confirmed paths that are kept for a node; the oldest gives way."""
 _CONFIRM_INTERVAL_MS = 1_000
 _ID_BYTES = 8
-_AWAITED_BYTES = 32 * _ID_BYTES
+_AWAITED_BYTES = 64 * _ID_BYTES
 
 
 class PeerPath:
@@ -75,9 +75,10 @@ class Peer:
         self.version = version
 
     def expect_answer(self, packet_id: bytes) -> None:
-        """Note the id of a request; one answer to each of the last 32 is taken.
+        """Note the id of a request; one answer to each of the last 64 is taken.
 
-        So many because another root is greeted at up to 32 endpoints at once.
+        So many because another root is greeted at up to 32 endpoints at once, and at twice as many
+        while a revision that moves it is held back.
         """
         self._awaited_ids = (self._awaited_ids + packet_id)[-_AWAITED_BYTES:]
 

@@ -16,6 +16,7 @@ from orrery.vl1.events import (
     NodeSeen,
     WorldServed,
 )
+from orrery.vl1.forks import Fork, mark_of
 from orrery.vl1.limits import Allowance, BucketTable, TokenBucket
 from orrery.vl1.multicast import Multicaster
 from orrery.vl1.node import Entropy, Node, endpoint_for_protocol
@@ -105,6 +106,7 @@ class KnownNode(NamedTuple):
         version: of its software.
         held: the Worlds that it was known to hold.
         seen_ms: when it was heard from last.
+        forks: those of `held` that were found to be none of ours.
     """
 
     identity: Identity
@@ -112,6 +114,7 @@ class KnownNode(NamedTuple):
     version: Version = Version(0, 0, 0)
     held: tuple[WorldHeld, ...] = ()
     seen_ms: int = 0
+    forks: tuple[Fork, ...] = ()
 
 
 class _RootPeer(Peer):
@@ -121,6 +124,7 @@ class _RootPeer(Peer):
         "attempts",
         "clock_offset_ms",
         "echoed_ms",
+        "forks",
         "held",
         "hello_ms",
         "push_due_ms",
@@ -135,11 +139,31 @@ class _RootPeer(Peer):
         self.clock_offset_ms: int | None = None
         self.hello_ms = 0
         self.held: dict[int, int] = {}
+        self.forks: dict[int, _KnownFork] | None = None
         self.attempts = 0
         self.push_due_ms = 0
         self.echoed_ms = -ECHO_INTERVAL_MS
         self.seen: NodeSeen | None = None
         self.worlds_bucket: TokenBucket | None = None
+
+    def fork_at(self, world_id: int, timestamp_ms: int) -> _KnownFork | None:
+        """What is known of the World that it holds if that is a fork."""
+        known = self.forks and self.forks.get(world_id)
+        return known if known and known.fork.timestamp_ms == timestamp_ms else None
+
+    def forget_fork(self, world_id: int) -> bool:
+        """It holds no fork of this World; returns whether it was thought to."""
+        if self.forks is None or self.forks.pop(world_id, None) is None:
+            return False
+        self.forks = self.forks or None
+        return True
+
+
+class _KnownFork(NamedTuple):
+    """A fork, and what leads its holder on: None as long as that is anybody's guess."""
+
+    fork: Fork
+    links: tuple[bytes, ...] | None
 
 
 class _Upstream:
@@ -198,23 +222,37 @@ class RootNode(Node[_RootPeer]):
     # -- what its owner tells it ---------------------------------------------------------------
 
     def publish(self, table: HandoverTable, now_ms: int) -> int:
-        """Serve a new table from now on, and push to the nodes seen lately that are behind.
+        """Serve a new table from now on, and push to the nodes seen lately that it has news for.
+
+        Those are the nodes that get another answer than before, and those whose turn had not come.
+        Who was handed the same before is left to its backoff; unless the table says nothing new at
+        all: then it is pushed to everybody who is behind.
 
         Returns:
             How many nodes it is pushed to; those whose turn has not come are the `push_backlog`.
         """
+        before = self._table
+        again = table.says_the_same_as(before)
         self._set_table(table)
+        since_ms = now_ms - self._push_settings.horizon_ms
+        behind = []
         for peer in self._peers.values():
-            peer.attempts = 0
-            peer.push_due_ms = 0
+            anew = again
+            if peer.forks is not None:
+                anew = self._judge_forks_again(peer, now_ms) or again
+            if not self._is_behind(peer):
+                continue
+            if (
+                anew
+                or not peer.attempts
+                or self._answers(table, peer) != self._answers(before, peer)
+            ):
+                peer.attempts = 0
+                peer.push_due_ms = 0
+                if peer.last_receive_ms >= since_ms:
+                    behind.append(peer)
         if not self._push_settings.enabled:
             return 0
-        since_ms = now_ms - self._push_settings.horizon_ms
-        behind = [
-            peer
-            for peer in self._peers.values()
-            if peer.last_receive_ms >= since_ms and self._is_behind(peer)
-        ]
         behind.sort(key=lambda peer: peer.last_receive_ms, reverse=True)
         self._queue.fill(peer.address for peer in behind)
         self.tick(now_ms)
@@ -277,6 +315,9 @@ class RootNode(Node[_RootPeer]):
             peer.set_version(node.protocol, node.version)
             peer.held.update(node.held)
             peer.last_receive_ms = node.seen_ms
+            for fork in node.forks:
+                if peer.held.get(fork.world_id) == fork.timestamp_ms:
+                    self._set_fork(peer, fork)
             self._peers[address] = peer
         return peer
 
@@ -305,7 +346,7 @@ class RootNode(Node[_RootPeer]):
             return
         direct = packet.hops == 0
         confirmed = direct and peer.knows(path)
-        worlds = self._worlds_for(hello)
+        worlds = self._worlds_for(peer, hello)
         size = sum(map(len, worlds))
         if size and not self._may_hand_over(peer, size, path, confirmed, now_ms):
             worlds, size = [], 0
@@ -327,7 +368,8 @@ class RootNode(Node[_RootPeer]):
             self._events.append(WorldServed(now_ms, peer.address, len(worlds), size, pushed=False))
             self._note_attempt(peer, now_ms)
         self._received(packet, peer, path, now_ms)
-        if confirmed and (worlds or not fresh):
+        # Who holds a fork may have got another World in its place by hand.
+        if confirmed and (worlds or not fresh or peer.forks):
             self._probe(peer, path, now_ms)
         if fresh:
             self._report(peer, hello, path, now_ms)
@@ -377,20 +419,22 @@ class RootNode(Node[_RootPeer]):
         if around is not None:
             self._lives_on = WorldHeld(around.id, around.timestamp_ms)
             newest.insert(0, around)
-        others = {
-            root.identity.address: root
-            for world in newest
-            for root in world.roots
-            if root.identity.address != self.address
-        }
+        # Nodes that are held back keep to the roots of the revision where they are.
+        held_back = [world for id_ in table.world_ids for world in table.targets(id_)[:-1]]
+        others: dict[Address, tuple[Identity, dict[Endpoint, None]]] = {}
+        for world in (*newest, *held_back):
+            for root in world.roots:
+                if root.identity.address != self.address:
+                    _, places = others.setdefault(root.identity.address, (root.identity, {}))
+                    places.update(dict.fromkeys(root.endpoints))
         for address in self._upstreams.keys() - others.keys():
             del self._upstreams[address]
-        for address, root in others.items():
+        for address, (identity, places) in others.items():
             known = self._upstreams.get(address)
-            if known is None or known.endpoints != root.endpoints:
-                self._upstreams[address] = _Upstream(root.endpoints)
+            if known is None or known.endpoints != tuple(places):
+                self._upstreams[address] = _Upstream(tuple(places))
             if self._peer(address) is None:
-                self._admit(root.identity, self.identity.agree(root.identity), 0)
+                self._admit(identity, self.identity.agree(identity), 0)
 
     def _follow(self, world: World) -> None:
         """Take an update of the planet around us, as any node does."""
@@ -403,24 +447,37 @@ class RootNode(Node[_RootPeer]):
         self._surroundings = world
         self._set_table(self._table)
 
-    def _worlds_for(self, hello: Hello) -> list[bytes]:
+    def _worlds_for(self, peer: _RootPeer, hello: Hello) -> list[bytes]:
         """What this HELLO is answered with, as far as a packet has room."""
         if not hello.moons:
             if hello.planet == self._planet or not hello.planet.id:
                 return []
-            return self._links([hello.planet])
-        return self._links([hello.planet, *hello.moons])
+            return self._links(peer, [hello.planet])
+        return self._links(peer, [hello.planet, *hello.moons])
 
-    def _links(self, held: Iterable[WorldHeld]) -> list[bytes]:
+    def _links(self, peer: _RootPeer, held: Iterable[tuple[int, int]]) -> list[bytes]:
         worlds: list[bytes] = []
         room = OK_HELLO_WORLDS_BYTES
         for world_id, timestamp_ms in held:
-            for link in self._table.lookup(world_id, timestamp_ms):
+            for link in self._answer_to(self._table, peer, world_id, timestamp_ms):
                 if len(link) > room:
                     break
                 room -= len(link)
                 worlds.append(link)
         return worlds
+
+    def _answer_to(
+        self, table: HandoverTable, peer: _RootPeer, world_id: int, timestamp_ms: int
+    ) -> tuple[bytes, ...]:
+        """What a table hands to a node that holds this."""
+        if peer.forks is not None:
+            known = peer.fork_at(world_id, timestamp_ms)
+            if known is not None and known.links is not None:
+                return known.links
+        return table.lookup(world_id, timestamp_ms, peer.address)
+
+    def _answers(self, table: HandoverTable, peer: _RootPeer) -> list[tuple[bytes, ...]]:
+        return [self._answer_to(table, peer, *held) for held in peer.held.items()]
 
     def _may_hand_over(
         self, peer: _RootPeer, size_bytes: int, path: Path, confirmed: bool, now_ms: int
@@ -449,29 +506,78 @@ class RootNode(Node[_RootPeer]):
             now_ms: when.
             world: the World itself, where it sent it: a fork then shows by its bytes too.
         """
-        if self._table.newest(held.id) is None:
+        newest = self._table.newest(held.id)
+        if newest is None or (world is not None and world.type is not newest.type):
             return
-        ours = self._table.revision_at(held.id, held.timestamp_ms)
-        differs = world is not None and world != ours
-        if peer.held.get(held.id) != held.timestamp_ms:
+        is_news = peer.held.get(held.id) != held.timestamp_ms
+        if is_news:
             peer.held[held.id] = held.timestamp_ms
-            # What it lacks now was not handed to it yet.
-            peer.attempts = 0
-            peer.push_due_ms = now_ms
-        elif not differs:
+            self._start_over(peer, now_ms)
+        elif world is None:
             return
         if not held.timestamp_ms:
+            peer.forget_fork(held.id)
             return
-        if ours is None or differs:
-            self._events.append(ForkSeen(now_ms, peer.address, *held))
-        else:
+        ours = self._table.revision_at(held.id, held.timestamp_ms)
+        if ours is None or (world is not None and world != ours):
+            self._note_fork(peer, Fork.of(held, world), now_ms, world)
+            return
+        was_fork = peer.forget_fork(held.id)
+        if was_fork and not is_news:
+            self._start_over(peer, now_ms)
+        if was_fork or is_news:
             self._events.append(AdoptionLearned(now_ms, peer.address, *held, how))
 
+    def _start_over(self, peer: _RootPeer, now_ms: int) -> None:
+        """What a node lacks from now on was not handed to it yet."""
+        peer.attempts = 0
+        peer.push_due_ms = now_ms
+
+    def _note_fork(self, peer: _RootPeer, fork: Fork, now_ms: int, world: World | None) -> None:
+        """Report a fork that is news, and lead its holder by what is known of it."""
+        known = peer.fork_at(fork.world_id, fork.timestamp_ms)
+        if known is not None and known.fork == fork:
+            return
+        if self._set_fork(peer, fork):
+            self._start_over(peer, now_ms)
+        self._events.append(ForkSeen(now_ms, peer.address, *fork[:2], world))
+
+    def _set_fork(self, peer: _RootPeer, fork: Fork) -> bool:
+        """Remember a fork; returns whether something leads on that is known to be taken."""
+        links = None
+        if fork.wanted_key is not None:
+            links = self._table.lookup_fork(*fork[:2], fork.wanted_key, peer.address)
+        peer.forks = (peer.forks or {}) | {fork.world_id: _KnownFork(fork, links)}
+        return bool(links)
+
+    def _judge_forks_again(self, peer: _RootPeer, now_ms: int) -> bool:
+        """With a new table: what was a fork may be ours, or lead elsewhere.
+
+        Returns:
+            Whether anything is otherwise.
+        """
+        changed = False
+        for fork, links in list((peer.forks or {}).values()):
+            ours = self._table.revision_at(fork.world_id, fork.timestamp_ms)
+            if ours is not None and fork.mark in (b"", mark_of(ours)):
+                peer.forget_fork(fork.world_id)
+                how = How.PROBE if fork.mark else How.HELLO
+                self._events.append(AdoptionLearned(now_ms, peer.address, *fork[:2], how))
+                changed = True
+            else:
+                self._set_fork(peer, fork)
+                known = peer.fork_at(fork.world_id, fork.timestamp_ms)
+                changed = changed or known is None or known.links != links
+        return changed
+
     def _is_behind(self, peer: _RootPeer) -> bool:
-        return any(
-            self._table.lookup(world_id, timestamp_ms)
-            for world_id, timestamp_ms in peer.held.items()
-        )
+        if peer.forks is not None:
+            return any(self._answers(self._table, peer))
+        lookup, address = self._table.lookup, peer.address
+        for world_id, timestamp_ms in peer.held.items():
+            if lookup(world_id, timestamp_ms, address):
+                return True
+        return False
 
     def _note_attempt(self, peer: _RootPeer, now_ms: int) -> None:
         peer.attempts += 1
@@ -482,7 +588,7 @@ class RootNode(Node[_RootPeer]):
         path = peer.best_path(now_ms)
         if path is None or peer.question_id is None:
             return
-        worlds = self._links(WorldHeld(*held) for held in peer.held.items())
+        worlds = self._links(peer, peer.held.items())
         size = sum(map(len, worlds))
         if not worlds or not self._may_hand_over(peer, size, path, True, now_ms):
             return
@@ -590,11 +696,10 @@ class RootNode(Node[_RootPeer]):
 
     def _on_path_confirmed(self, peer: _RootPeer, path: Path, now_ms: int) -> None:
         """Hand over what an unconfirmed path was not given, or ask whether it arrived."""
-        if not peer.held or not self._is_behind(peer):
-            return
-        if self._may_push(peer, now_ms):
+        behind = self._is_behind(peer)
+        if behind and self._may_push(peer, now_ms):
             self._push(peer, now_ms)
-        else:
+        elif behind or peer.forks:
             self._probe(peer, path, now_ms)
 
     def _on_whois(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from orrery.errors import UsageError
+from orrery.errors import UsageError, VerifyError
 from orrery.wire.world import World, WorldType
 from orrery.worlds.acceptance import check_update
 
@@ -52,6 +52,23 @@ class Chain:
         chain._index_revisions((*self._revisions, world), self._first_signer)
         return chain
 
+    def until(self, timestamp_ms: int) -> "Chain":
+        """The chain as it was when the revision with this timestamp was its newest.
+
+        Raises:
+            UsageError: there is none.
+        """
+        index = self._index.get(timestamp_ms)
+        if index is None:
+            raise UsageError(
+                f"World {self.world_id:016x} has no revision {timestamp_ms}; name one of its chain"
+            )
+        if index == len(self._revisions) - 1:
+            return self
+        chain = Chain.__new__(Chain)
+        chain._index_revisions(self._revisions[: index + 1], self._first_signer)
+        return chain
+
     @property
     def revisions(self) -> tuple[World, ...]:
         """All revisions, oldest first."""
@@ -97,6 +114,32 @@ class Chain:
             return self._links_for_waiting()
         newer = bisect_right(self._times, timestamp_ms)
         return self._links_since(newer)
+
+    def iter_links_for(self, timestamp_ms: int, wanted_key: bytes) -> Iterator[World]:
+        """What to hand to a node of which more is known than a timestamp, as for a fork.
+
+        Args:
+            timestamp_ms: of the World that it holds, of this chain or not.
+            wanted_key: the public key that this World wants its update to be signed by.
+
+        Returns:
+            The furthest revision that the node accepts, and so on to the newest; none where no
+            revision is both newer and signed by that key.
+        """
+        index = self._last_by.get(_signing_half(wanted_key))
+        if index is None and not self._first_signer and self._is_first_signed_by(wanted_key):
+            index = 0
+        if index is None or self._times[index] <= timestamp_ms:
+            return
+        yield self._revisions[index]
+        yield from self._links_after(index)
+
+    def _is_first_signed_by(self, key: bytes) -> bool:
+        try:
+            self._revisions[0].verify(key)
+        except VerifyError:
+            return False
+        return True
 
     def __len__(self) -> int:
         return len(self._revisions)

@@ -48,12 +48,12 @@ def test_an_id_is_not_found_across_two_others() -> None:
     assert peer.take_answer(b"abcdefgh")
 
 
-def test_the_last_32_questions_may_be_answered() -> None:
+def test_the_last_64_questions_may_be_answered() -> None:
     peer = make_peer()
-    for number in range(40):
+    for number in range(80):
         peer.expect_answer(number.to_bytes(8))
-    assert [number for number in range(40) if peer.take_answer(number.to_bytes(8))] == list(
-        range(8, 40)
+    assert [number for number in range(80) if peer.take_answer(number.to_bytes(8))] == list(
+        range(16, 80)
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,41 +45,67 @@ def passphrase_provider(file: Path | None) -> Callable[[str], str]:
     """How a locked key is opened: from a file, from the environment, or by asking a person."""
 
     def provide(what: str) -> str:
-        from orrery.errors import CustodyError, UnreadableError
+        from orrery.errors import CustodyError
 
-        if file is not None:
-            try:
-                return file.read_text().rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                raise UnreadableError(
-                    f"the passphrase file {file} cannot be read: {error}"
-                ) from None
-        if (given := os.environ.get("ORRERY_PASSPHRASE")) is not None:
+        if (given := _given_passphrase(file)) is not None:
             return given
         if not sys.stdin.isatty():
-            raise CustodyError(
-                f"{what} is locked: give --passphrase-file or ORRERY_PASSPHRASE, or run this at a"
-                " terminal"
-            )
+            raise CustodyError(f"{what} is locked: {_HOW_TO_GIVE}")
         return str(typer.prompt(f"Passphrase of {what}", hide_input=True, err=True))
 
     return provide
 
 
 def new_passphrase_provider(file: Path | None) -> Callable[[str], str]:
-    """As `passphrase_provider`, but a person is asked twice."""
-    provide = passphrase_provider(file)
+    """How a key is locked: as `passphrase_provider`, but a person is asked twice."""
 
-    def provide_twice(what: str) -> str:
-        if file is None and "ORRERY_PASSPHRASE" not in os.environ and sys.stdin.isatty():
-            return str(
-                typer.prompt(
-                    f"New passphrase of {what}", hide_input=True, confirmation_prompt=True, err=True
-                )
+    def provide(what: str) -> str:
+        from orrery.errors import CustodyError
+
+        if (given := _given_passphrase(file)) is not None:
+            return given
+        if not sys.stdin.isatty():
+            raise CustodyError(f"a key cannot be locked without a passphrase: {_HOW_TO_GIVE}")
+        return str(
+            typer.prompt(
+                f"New passphrase of {what}", hide_input=True, confirmation_prompt=True, err=True
             )
-        return provide(what)
+        )
 
-    return provide_twice
+    return provide
+
+
+_HOW_TO_GIVE = "give --passphrase-file or ORRERY_PASSPHRASE, or run this at a terminal"
+
+
+def _given_passphrase(file: Path | None) -> str | None:
+    """What the file or the environment says, None where neither does.
+
+    A file that others can read is warned of and not refused: some container managers hand out
+    secrets in no other way.
+    """
+    if file is None:
+        return os.environ.get("ORRERY_PASSPHRASE")
+
+    import stat
+
+    from orrery.cli import output
+    from orrery.custody.durable import unreadable
+    from orrery.errors import UnreadableError
+
+    try:
+        mode = file.stat().st_mode
+        given = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise unreadable(file, "read", error) from None
+    except UnicodeDecodeError:
+        raise UnreadableError(f"{file} holds no text, and a passphrase is one") from None
+    if stat.S_ISREG(mode) and mode & 0o077:
+        output.warn(
+            f"{file} holds a passphrase and other users can read it: run chmod 600 "
+            f"{shlex.quote(str(file))}"
+        )
+    return given
 
 
 def tell_repairs(home: Home) -> None:

@@ -58,19 +58,11 @@ def init(
     import sys
 
     from orrery.cli import output
-    from orrery.errors import UsageError
+    from orrery.cli.documents import parse_id
     from orrery.home import create, wall_clock_ms
     from orrery.wire.endpoint import Endpoint
     from orrery.wire.signature import fingerprint
 
-    wanted_id = None
-    if world_id is not None:
-        try:
-            wanted_id = int(world_id, 16)
-        except ValueError:
-            raise UsageError(f"{world_id!r} is not an id: write up to 16 hex digits") from None
-        if not 0 < wanted_id < 1 << 64:
-            raise UsageError(f"{world_id!r} is not an id: write 1 to 16 hex digits, not all 0")
     show_progress = sys.stderr.isatty()
     made = create(
         home,
@@ -80,7 +72,7 @@ def init(
         kind="moon" if moon else "planet",
         name=name,
         root_name=root_name,
-        world_id=wanted_id,
+        world_id=None if world_id is None else parse_id(world_id),
         identity_secret=identity,
         lock_key=lock,
         passphrase=new_passphrase_provider(passphrase_file),

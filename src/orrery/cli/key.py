@@ -32,6 +32,7 @@ _WorldOption = Annotated[
 
 @app.command()
 def new(
+    context: typer.Context,
     out: Annotated[
         str,
         typer.Option(
@@ -57,13 +58,21 @@ def new(
     from pathlib import Path
 
     from orrery.cli import output
+    from orrery.errors import ConflictError, UsageError
 
     if world is not None:
+        if _is_given(context, "out"):
+            raise UsageError("the key of a home has its place there: leave out --out or --world")
         _new_in_home(home, world, lock, passphrase_file, as_json=as_json)
         return
+    for name in ("home", "lock", "passphrase_file"):
+        if _is_given(context, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for the key of a home: say of which World with "
+                "--world, or leave it out"
+            )
 
     from orrery.cli.files import STANDARD, write_output
-    from orrery.errors import ConflictError, UsageError
     from orrery.wire.signature import SigningKey
 
     if out == STANDARD:
@@ -89,6 +98,12 @@ def new(
         output.print_facts(
             f"signing key {key.fingerprint}", [("file", f"{path}, mode 0600: keep a copy of it")]
         )
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line, and not only in the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _new_in_home(

@@ -73,3 +73,30 @@ def test_an_exposed_key_is_warned_of_and_not_shown(orrery: Orrery, files: Path) 
     assert (result.status, "run chmod 600 current.c25519" in result.err) == (0, True)
     result = orrery("key", "show", "current.c25519", "--secret")
     assert (result.status, "run: chmod 600 current.c25519" in result.err) == (4, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--lock",), ("--no-lock",), ("--home", "."), ("--passphrase-file", "phrase")],
+)
+def test_what_only_a_home_can_do_is_not_left_undone_in_silence(
+    orrery: Orrery, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    result = orrery("key", "new", *options)
+    assert (result.status, result.out) == (2, "")
+    assert "is for the key of a home: say of which World with --world" in result.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_home_in_the_environment_does_not_keep_a_key_from_a_file(
+    orrery: Orrery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORRERY_HOME", str(tmp_path))
+    assert orrery("key", "new", "--out", "k").status == 0
+
+
+def test_the_key_of_a_home_has_its_place(orrery: Orrery, tmp_path: Path) -> None:
+    result = orrery("key", "new", "--world", "planet", "--out", "k")
+    assert (result.status, result.out) == (2, "")
+    assert "leave out --out or --world" in result.err
+    assert not list(tmp_path.iterdir())

@@ -36,7 +36,7 @@ PassphraseFileOption = Annotated[
     typer.Option(
         "--passphrase-file",
         metavar="FILE",
-        help="Where the passphrase of a locked key stands; else ORRERY_PASSPHRASE, or a prompt.",
+        help="File with the passphrase of a locked key. Default: ORRERY_PASSPHRASE, or a prompt.",
     ),
 ]
 

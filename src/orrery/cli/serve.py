@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orrery.cli.homes import HERE, HomeOption, tell_repairs
+from orrery.cli.homes import HERE, HomeOption
 
 if TYPE_CHECKING:
     from orrery.home import Home
@@ -32,30 +32,20 @@ def serve(
     import asyncio
     import contextlib
 
-    from filelock import FileLock, Timeout
-
-    from orrery.errors import ConflictError, UsageError
+    from orrery.errors import UsageError
     from orrery.home import Home
-    from orrery.server.logs import configure_logs
+    from orrery.server.logs import LEVELS, configure_logs
     from orrery.server.service import Server
 
-    if log_level not in {"debug", "info", "warning", "error"}:
-        raise UsageError(f"{log_level!r} is no log level: debug, info, warning or error")
+    if log_level not in LEVELS:
+        raise UsageError(f"{log_level!r} is no log level: write {', '.join(LEVELS)}")
     with Home.open(home, writer=True) as opened:
-        tell_repairs(opened)
         opened.release()
         options = _options(opened, listen, push)
         identity = opened.identity()
-        _check_listed(opened)
-        configure_logs(log_level)
-        lock = FileLock(opened.path / "serve.lock", timeout=0, mode=0o600)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise ConflictError(
-                f"another `orrery serve` runs on {opened.path}: stop it first"
-            ) from None
-        with lock:
+        with opened.start_serving():
+            configure_logs(log_level)
+            _tell_state(opened, options)
             server = Server(identity, opened.store, options)
             loop_factory = asyncio.new_event_loop
             with contextlib.suppress(ImportError):  # the extra `speed`
@@ -96,14 +86,31 @@ def _options(home: "Home", listen: list[str] | None, push: bool | None) -> "Serv
     )
 
 
-def _check_listed(home: "Home") -> None:
-    """Tell when nodes would not take this server for a root of a World that it serves."""
-    from orrery.cli import output
+def _tell_state(home: "Home", options: "ServeOptions") -> None:
+    """Log what was mended, and what would keep nodes from finding this root."""
+    import structlog
 
+    log = structlog.get_logger("orrery.server")
+    for sentence in home.repairs:
+        log.warning("repaired", what=sentence)
     own = home.identity().address
+    ports = {endpoint.port for endpoint in options.listen}
     for world in home.served_worlds():
-        if all(root.identity.address != own for root in world.roots):
-            output.warn(
-                f"{own:010x}, the identity of this home, is no root of {world.type.name.lower()} "
-                f"{world.id:016x}: nodes will not ask it, nor take that World from it"
+        name = f"{world.type.name.lower()} {world.id:016x}"
+        listed = next((root for root in world.roots if root.identity.address == own), None)
+        if listed is None:
+            log.warning(
+                "not a root",
+                world=name,
+                meaning=f"{own:010x}, the identity of this home, is no root of it: nodes will not "
+                "ask this server, nor take that World from it",
+            )
+        elif listed.endpoints and ports.isdisjoint(each.port for each in listed.endpoints):
+            log.warning(
+                "other ports",
+                world=name,
+                endpoints=[str(endpoint) for endpoint in listed.endpoints],
+                listen=[str(endpoint) for endpoint in options.listen],
+                meaning="nodes ask at ports where this server does not listen: unless a router "
+                "forwards them, change `listen` in orrery.toml",
             )

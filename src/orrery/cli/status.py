@@ -47,20 +47,8 @@ def status(
             watching.watch(lambda: _lines(opened, span_ms, seen))
         else:
             output.print_lines(_lines(opened, span_ms, seen))
-
-
-def is_serving(home: Home) -> bool:
-    """Whether a server has this home."""
-    from filelock import FileLock, Timeout
-
-    path = home.path / "serve.lock"
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except (Timeout, OSError):
-        return True
+        # What is published does not depend on orrery.toml, what is next does: its mistakes last.
+        opened.settings()
 
 
 def _adoptions(home: Home, span_ms: int) -> list[Adoption]:
@@ -106,7 +94,7 @@ def _describe(home: Home, span_ms: int) -> dict[str, Any]:
         )
     return {
         "home": str(home.path.resolve()),
-        "serving": is_serving(home),
+        "serving": home.is_served,
         "nodes": home.store.count_nodes(seen_since_ms=home.clock() - span_ms),
         "worlds": worlds,
     }
@@ -115,8 +103,7 @@ def _describe(home: Home, span_ms: int) -> dict[str, Any]:
 def _lines(home: Home, span_ms: int, seen: str) -> list[Text]:
     from rich.text import Text
 
-    serving = is_serving(home)
-    state = ("running", "green") if serving else ("not running: orrery serve", "yellow")
+    state = ("running", "green") if home.is_served else ("not running: orrery serve", "yellow")
     lines = [Text.assemble("server  ", state)]
     adoptions = _adoptions(home, span_ms)
     if not adoptions:

@@ -342,7 +342,9 @@ class KeyStore:
     def _write_locked(
         self, path: Path, folder: Path, key: SigningKey, passphrase: str | None = None
     ) -> None:
-        data = age.encrypt(key, self._ask(str(path)) if passphrase is None else passphrase)
+        if passphrase is None:
+            passphrase = self._ask("the new signing key")
+        data = age.encrypt(key, passphrase)
         # The public key first: an entry without its file is harmless, the reverse asks for the
         # passphrase where none should be needed.
         self._note_public(folder, data, key.public)

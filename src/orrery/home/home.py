@@ -9,6 +9,7 @@
     keys.d/ID/           signing keys (`orrery.custody`)
     backups/             files that were replaced, by time and hash
     lock                 held by the one process that changes any of this
+    serve.lock           held by the one server
 
 The store is the truth about what is published; `planet` and the moon files follow it. A process
 that died between the two, or a program that wrote over a World file, is found and mended by the
@@ -47,6 +48,10 @@ DATABASE_NAME = "orrery.db"
 PLANET_NAME = "planet"
 UNFINISHED_NAME = "init.unfinished"
 """Lies in a home whose `init` has not come to its end."""
+SERVE_LOCK_NAME = "serve.lock"
+"""Locked by the server of a home."""
+_SERVE_WAIT_S = 1
+"""Longer than another process takes to look whether a server is there."""
 
 Clock = Callable[[], int]
 
@@ -119,8 +124,8 @@ class Home:
             home.open_store()
             if (path / UNFINISHED_NAME).exists() and not home.store.world_ids():
                 raise PlanError(
-                    f"{path} is half made: `orrery init` was interrupted there; run it again to "
-                    "finish"
+                    f"{called(path)} is half made: `orrery init` was interrupted there; run it "
+                    "again to finish"
                 )
             if writer:
                 home.repairs = home.recover()
@@ -159,9 +164,41 @@ class Home:
             ConflictError: Another process is, for longer than `wait_s`.
             UnreadableError: The lock file cannot be made or opened.
         """
-        if self._lock is not None:
-            return
-        path = self.path / "lock"
+        if self._lock is None:
+            self._lock = self._take_lock(
+                "lock",
+                wait_s,
+                f"another orrery is changing {called(self.path)}; wait until it is done, then try "
+                "again",
+            )
+
+    def start_serving(self) -> FileLock:
+        """Become the one server of this home, until the lock that this returns is released.
+
+        Raises:
+            ConflictError: Another server has it.
+            UnreadableError: The lock file cannot be made or opened.
+        """
+        return self._take_lock(
+            SERVE_LOCK_NAME,
+            _SERVE_WAIT_S,
+            f"another `orrery serve` has {called(self.path)}; stop that one first",
+        )
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a server has this home now."""
+        path = self.path / SERVE_LOCK_NAME
+        if not path.exists():
+            return False
+        try:
+            with FileLock(path, timeout=0):
+                return False
+        except (Timeout, OSError):
+            return True
+
+    def _take_lock(self, name: str, wait_s: float, conflict: str) -> FileLock:
+        path = self.path / name
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -172,12 +209,10 @@ class Home:
             lock = FileLock(path, timeout=wait_s, thread_local=False)
             lock.acquire()
         except Timeout:
-            raise ConflictError(
-                f"another orrery is changing {self.path}; wait until it is done, then try again"
-            ) from None
+            raise ConflictError(conflict) from None
         except OSError as error:
             raise unreadable(path, "locked", error) from error
-        self._lock = lock
+        return lock
 
     def release(self) -> None:
         """Be a reader from now on, so that others may write."""
@@ -193,7 +228,7 @@ class Home:
         """
         if not self.is_writer:
             raise UsageError(
-                f"{self.path} is open for reading only; open it as a writer to change it"
+                f"{called(self.path)} is open for reading only; open it as a writer to change it"
             )
 
     # What it holds
@@ -379,6 +414,11 @@ class Home:
         return f"replaced {path}, which was not the newest revision; it is kept as {copy}"
 
 
+def called(path: Path) -> str:
+    """What a sentence calls a home: nobody thinks of a directory as `.`."""
+    return "this directory" if path == Path() else str(path)
+
+
 def check_is_home(path: Path) -> None:
     """Refuse a directory that is no home, and one that lost a part it cannot do without.
 
@@ -395,13 +435,17 @@ def check_is_home(path: Path) -> None:
     except OSError as error:  # another user's home, most likely
         raise unreadable(path, "opened", error) from error
     if not found:
-        raise UnreadableError(f"there is no home at {path}; make one with `orrery init`")
+        raise UnreadableError(f"there is no home at {path}: make one with `orrery init`")
     if unfinished and missing:
         raise PlanError(
-            f"{path} is half made: `orrery init` was interrupted there; run it again to finish"
+            f"{called(path)} is half made: `orrery init` was interrupted there; run it again to "
+            "finish"
         )
     if len(missing) == 2:
-        raise UnreadableError(f"{path} is no home of Orrery; make one with `orrery init`")
+        raise UnreadableError(
+            f"{called(path)} is no home of Orrery: make one with `orrery init`, or name yours with "
+            "--home"
+        )
     if missing:
         raise UnreadableError(
             f"{path / missing[0]} is missing; put it back from a backup of the home"

@@ -62,15 +62,18 @@ def new_passphrase_provider(file: Path | None) -> Callable[[str], str]:
     def provide(what: str) -> str:
         from orrery.errors import CustodyError
 
-        if (given := _given_passphrase(file)) is not None:
-            return given
-        if not sys.stdin.isatty():
+        given = _given_passphrase(file)
+        if given is None and not sys.stdin.isatty():
             raise CustodyError(f"a key cannot be locked without a passphrase: {_HOW_TO_GIVE}")
-        return str(
-            typer.prompt(
-                f"New passphrase of {what}", hide_input=True, confirmation_prompt=True, err=True
+        if given is None:
+            given = str(
+                typer.prompt(
+                    f"New passphrase of {what}", hide_input=True, confirmation_prompt=True, err=True
+                )
             )
-        )
+        if not given:
+            raise CustodyError("an empty passphrase locks nothing: choose one of several words")
+        return given
 
     return provide
 

@@ -85,7 +85,7 @@ class RootLimits(NamedTuple):
     """
 
     strangers: StrangerLimits = StrangerLimits()
-    peers: int = 250_000
+    peers: int = 120_000
     node_worlds: Allowance = Allowance(64_000, 2_000)
     path_worlds: Allowance = Allowance(12_000, 100)
     paths: int = 16_384

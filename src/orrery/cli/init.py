@@ -21,7 +21,7 @@ def init(
         list[str],
         typer.Option(
             "--endpoint",
-            metavar="IP:PORT",
+            metavar="IP:PORT|NAME:PORT",
             help="Where nodes reach this root; may be given several times.",
         ),
     ],
@@ -60,14 +60,14 @@ def init(
     from orrery.cli import output
     from orrery.cli.documents import parse_id
     from orrery.home import create, wall_clock_ms
-    from orrery.wire.endpoint import Endpoint
+    from orrery.home.named_endpoint import read_endpoint
     from orrery.wire.signature import fingerprint
 
     show_progress = sys.stderr.isatty()
     made = create(
         home,
         wall_clock_ms(),
-        [Endpoint.from_text(text) for text in endpoint],
+        [read_endpoint(text) for text in endpoint],
         entropy=os.urandom,
         kind="moon" if moon else "planet",
         name=name,

@@ -17,6 +17,7 @@ from orrery.cli.homes import (
 )
 
 if TYPE_CHECKING:
+    from orrery.cli.output import Fact
     from orrery.home import Proposal
 
 
@@ -52,6 +53,7 @@ def publish(
         tell_repairs(opened)
         wanted = choose_world(opened, world)
         proposal = homes.propose(opened, wanted.name)
+        names = _names(proposal)
         changes = (
             []
             if proposal.newest is None
@@ -61,7 +63,12 @@ def publish(
             _show_proposal(wanted.name, changes, proposal, as_json=as_json)
             return
         revision = homes.publish(
-            opened, wanted.name, homes.wall_clock_ms(), strand_everyone=strand_everyone, note=note
+            opened,
+            wanted.name,
+            homes.wall_clock_ms(),
+            proposal=proposal,
+            strand_everyone=strand_everyone,
+            note=note,
         )
         published = revision.world
         number = revision_number(opened.store.chain(published.id), published.timestamp_ms)
@@ -75,6 +82,7 @@ def publish(
                 "next_signer": fingerprint(published.updates_must_be_signed_by),
                 "rotates_key": proposal.rotates_key,
                 "strands_everyone": proposal.strands_everyone,
+                "names": names,
                 "changes": changes,
                 "file": str(path),
             }
@@ -86,10 +94,26 @@ def publish(
             ("id", f"{published.id:016x}"),
             ("time", f"{output.iso_time(published.timestamp_ms)}, {published.timestamp_ms}"),
             ("next signer", fingerprint(published.updates_must_be_signed_by)),
+            *_names_in_words(names),
             ("changes", changes or ["the first revision"]),
             ("file", str(path)),
         ],
     )
+
+
+def _names(proposal: "Proposal") -> dict[str, list[str]]:
+    """The names in the settings, with the endpoints that they stand for."""
+    return {
+        str(found.endpoint): [str(address) for address in found.addresses]
+        for root in proposal.roots
+        for found in root.resolutions
+    }
+
+
+def _names_in_words(names: dict[str, list[str]]) -> "list[Fact]":
+    if not names:
+        return []
+    return [("names", [f"{name} → {', '.join(places)}" for name, places in names.items()])]
 
 
 def _show_proposal(name: str, changes: list[str], proposal: "Proposal", *, as_json: bool) -> None:
@@ -101,11 +125,15 @@ def _show_proposal(name: str, changes: list[str], proposal: "Proposal", *, as_js
                 "world": f"{proposal.world.id:016x}",
                 "rotates_key": proposal.rotates_key,
                 "strands_everyone": proposal.strands_everyone,
+                "names": _names(proposal),
                 "changes": changes,
             }
         )
         return
-    output.print_facts(f"would be published of {name}", [("changes", changes or ["all of it"])])
+    output.print_facts(
+        f"would be published of {name}",
+        [*_names_in_words(_names(proposal)), ("changes", changes or ["all of it"])],
+    )
     if proposal.strands_everyone:
         output.print_warnings(
             ["no root keeps an endpoint, so no node could follow: publish refuses this"]

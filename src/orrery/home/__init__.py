@@ -3,20 +3,40 @@
 from orrery.home.creating import create
 from orrery.home.document import SettingsEditor
 from orrery.home.home import Home, wall_clock_ms
+from orrery.home.named_endpoint import NamedEndpoint, WantedEndpoint
 from orrery.home.publishing import Proposal, propose, publish, rotate_key
-from orrery.home.settings import RootSettings, ServeSettings, Settings, WorldSettings
+from orrery.home.resolving import DnsResolver, Resolution, ResolvedRoot, Resolver, resolve
+from orrery.home.settings import (
+    Change,
+    DnsSettings,
+    RolloutSettings,
+    RootSettings,
+    ServeSettings,
+    Settings,
+    WorldSettings,
+)
 
 __all__ = [
+    "Change",
+    "DnsResolver",
+    "DnsSettings",
     "Home",
+    "NamedEndpoint",
     "Proposal",
+    "Resolution",
+    "ResolvedRoot",
+    "Resolver",
+    "RolloutSettings",
     "RootSettings",
     "ServeSettings",
     "Settings",
     "SettingsEditor",
+    "WantedEndpoint",
     "WorldSettings",
     "create",
     "propose",
     "publish",
+    "resolve",
     "rotate_key",
     "wall_clock_ms",
 ]

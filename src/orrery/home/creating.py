@@ -16,13 +16,14 @@ from orrery.custody.identity_file import SECRET_NAME
 from orrery.errors import ConflictError, DecodeError, OrreryError, UsageError
 from orrery.home.document import new_text
 from orrery.home.home import DATABASE_NAME, UNFINISHED_NAME, Clock, Home, wall_clock_ms
-from orrery.home.publishing import publish
+from orrery.home.named_endpoint import WantedEndpoint
+from orrery.home.publishing import propose, publish
+from orrery.home.resolving import Resolver
 from orrery.home.settings import FILE_NAME, Settings
 from orrery.store import Store
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
 from orrery.wire.world import EARTH_ID, World, WorldType
-from orrery.worlds.ordering import sort_endpoints
 
 _LISTEN = (
     Endpoint.from_text("0.0.0.0:9993", allow_any=True),
@@ -33,7 +34,7 @@ _LISTEN = (
 def create(
     path: Path,
     now_ms: int,
-    endpoints: Sequence[Endpoint],
+    endpoints: Sequence[WantedEndpoint],
     *,
     entropy: Callable[[int], bytes],
     kind: Literal["planet", "moon"] = "planet",
@@ -44,6 +45,7 @@ def create(
     lock_key: bool = False,
     passphrase: PassphraseProvider | None = None,
     listen: Sequence[Endpoint] = (),
+    resolver: Resolver | None = None,
     progress: Callable[[int], None] | None = None,
     clock: Clock = wall_clock_ms,
     wait_s: float = 10,
@@ -69,6 +71,7 @@ def create(
         lock_key: Whether to lock the signing key with a passphrase.
         passphrase: Called when the signing key is locked or used locked.
         listen: Where the server will receive; port 9993 on every interface when left out.
+        resolver: Tells what names among the endpoints stand for; the DNS when left out.
         progress: Called while an identity is made, with the number of tries so far.
         clock: Tells the time, for the names of backups.
         wait_s: How long to wait for another writer.
@@ -81,6 +84,8 @@ def create(
         UsageError: No endpoint is given, or something that is no endpoint of a root.
         CustodyError: An identity.secret is damaged or open to others.
         VerifyError: An identity that is to be used does not hold.
+        ResolveError: A name stands for nothing that a World can hold. What was made so far waits
+            for the next run.
         UnreadableError: Something cannot be read or written.
     """
     if not endpoints:
@@ -125,7 +130,9 @@ def create(
         if not home.keys.keys(world_id):
             home.keys.new_key(world_id, entropy, locked=lock_key)
         home.open_store()
-        publish(home, f"{world_id:016x}", now_ms, note="first revision")
+        wanted = f"{world_id:016x}"
+        proposal = propose(home, wanted, resolver)
+        publish(home, wanted, now_ms, proposal=proposal, note="first revision")
         home.recover()  # takes the note away, and what an interrupted run left behind
     except BaseException:
         home.close()
@@ -184,7 +191,7 @@ def _has_revision(path: Path) -> bool:
 
 
 def _finish(
-    home: Home, kind: str, endpoints: Sequence[Endpoint], identity_secret: Path | None
+    home: Home, kind: str, endpoints: Sequence[WantedEndpoint], identity_secret: Path | None
 ) -> Home:
     """End an init that was interrupted after its revision was published."""
     home.open_store()
@@ -193,10 +200,10 @@ def _finish(
     asked = (
         WorldType.PLANET if kind == "planet" else WorldType.MOON,
         home.identity() if identity_secret is None else read_identity_secret(identity_secret),
-        sort_endpoints(endpoints),
+        set(endpoints),
     )
-    root = world.roots[0]
-    if asked != (world.type, root.identity, root.endpoints):
+    begun = home.settings().world(f"{world.id:016x}").roots[0]
+    if asked != (world.type, world.roots[0].identity, set(begun.endpoints)):
         raise ConflictError(
             f"{home.path} was finished as an interrupted init had begun it, which is not what was "
             f"asked for now; look at {FILE_NAME}, change it and publish, or remove the directory"

@@ -7,6 +7,7 @@ import tomlkit
 from tomlkit import TOMLDocument
 
 from orrery.errors import UsageError
+from orrery.home.named_endpoint import NamedEndpoint, WantedEndpoint
 from orrery.home.settings import FILE_NAME, Settings
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
@@ -26,7 +27,8 @@ id = {id}
 name = {root_name}
 # From identity.public. The private key stays in identity.secret and never goes in here.
 identity = {identity}
-# One to 32 addresses under which nodes reach this root; addresses, not names.
+# One to 32 places where nodes reach this root: IP addresses, or a name, "root.example.org:9993".
+# Nodes know no names: each time you publish, a name becomes the addresses that it stands for then.
 endpoints = {endpoints}
 
 [serve]
@@ -39,6 +41,28 @@ push_rate = 1000
 # How long, and how many rows of, the history of nodes is kept.
 retention_days = 30
 retention_rows = 1_000_000
+
+[rollout]
+# Who gets a revision first, in order: a share of the nodes, or a list of nodes such as
+# ["2c3e8f527a", "dd87c5dc2d"]. Each cohort is watched before the next one's turn; the last is
+# everybody.
+cohorts = ["1%", "10%", "100%"]
+# How long a cohort is watched: 90s, 10m, 36h, 7d.
+settle = "10m"
+# A node counts when it was seen in this span; one that sleeps for longer is not waited for.
+horizon = "30d"
+# The share of a cohort's counted nodes that must have a revision before the next step.
+required = "100%"
+# What is done without asking you first. There are add-endpoint, remove-endpoint, add-root,
+# remove-root, change-identity and rotate-key.
+without_asking = ["add-endpoint", "add-root"]
+
+[dns]
+# Who is asked what names stand for; with none, the servers that this machine uses. If those tell
+# other things inside your network than outside, name one outside, such as "9.9.9.9".
+servers = []
+# How long a name may take.
+timeout = "5s"
 """
 
 
@@ -49,7 +73,7 @@ def new_text(
     world_id: int,
     root_name: str,
     identity: Identity,
-    endpoints: Sequence[Endpoint],
+    endpoints: Sequence[WantedEndpoint],
     listen: Sequence[Endpoint],
 ) -> str:
     """The settings of a new home, with comments for the person who will change them.
@@ -70,8 +94,10 @@ def new_text(
     return text
 
 
-def write_endpoint(endpoint: Endpoint) -> str:
-    """An endpoint as people write it: `1.2.3.4:9993` or `[2001:db8::1]:9993`."""
+def write_endpoint(endpoint: WantedEndpoint) -> str:
+    """An endpoint as people write it: `1.2.3.4:9993`, `[2001:db8::1]:9993`, or with a name."""
+    if isinstance(endpoint, NamedEndpoint):
+        return str(endpoint)
     host = f"[{endpoint.host}]" if endpoint.family == 6 else endpoint.host
     return f"{host}:{endpoint.port}"
 
@@ -98,7 +124,7 @@ class SettingsEditor:
         Settings.parse(text, self._name)
         return text
 
-    def set_endpoints(self, world: str, root: str, endpoints: Sequence[Endpoint]) -> None:
+    def set_endpoints(self, world: str, root: str, endpoints: Sequence[WantedEndpoint]) -> None:
         """Give a root these endpoints.
 
         Raises:
@@ -109,7 +135,7 @@ class SettingsEditor:
         self._root(world, root)["endpoints"] = array.multiline(len(endpoints) > 2)
 
     def add_root(
-        self, world: str, root: str, identity: Identity, endpoints: Sequence[Endpoint]
+        self, world: str, root: str, identity: Identity, endpoints: Sequence[WantedEndpoint]
     ) -> None:
         """Add a root to a World.
 
@@ -154,5 +180,5 @@ def _quote(text: str) -> str:
     return tomlkit.string(text).as_string()
 
 
-def _quote_list(endpoints: Sequence[Endpoint]) -> str:
+def _quote_list(endpoints: Sequence[WantedEndpoint]) -> str:
     return f"[{', '.join(_quote(write_endpoint(endpoint)) for endpoint in endpoints)}]"

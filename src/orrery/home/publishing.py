@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from orrery.custody import KeyFile
 from orrery.errors import ConflictError, CustodyError, PlanError, UnreadableError, VerifyError
 from orrery.home.home import Home
+from orrery.home.resolving import ResolvedRoot, Resolver, resolve
 from orrery.home.settings import WorldSettings
 from orrery.store import AuditEntry, Revision
 from orrery.wire.signature import fingerprint
@@ -32,28 +33,33 @@ class Proposal:
         rotates_key: Whether it names another key than the revision before.
         strands_everyone: Whether no root keeps an endpoint, so that a node which holds the
             revision before finds nobody who could hand it this one.
+        roots: The roots as `orrery.toml` names them, with what their names stood for.
     """
 
     world: World
     newest: Revision | None
     rotates_key: bool
     strands_everyone: bool
+    roots: tuple[ResolvedRoot, ...]
 
 
-def propose(home: Home, name: str) -> Proposal:
+def propose(home: Home, name: str, resolver: Resolver | None = None) -> Proposal:
     """What `publish` would publish for a World.
 
     Args:
         home: The home.
         name: The World's name or id.
+        resolver: Tells what names stand for; the DNS when left out.
 
     Raises:
+        ResolveError: A name stands for nothing that a World can hold.
         PlanError: Nothing would change, or the World would be another one for every node.
         VerifyError: A new root's identity does not hold.
         CustodyError: The key to be named is missing, locked and unknown, or open to others.
         DecodeError: `orrery.toml` has mistakes.
     """
-    wanted = home.settings().world(name)
+    settings = home.settings()
+    wanted = settings.world(name)
     newest = home.store.newest(wanted.id)
     before = newest.world if newest is not None else None
     if before is None:
@@ -63,7 +69,8 @@ def propose(home: Home, name: str) -> Proposal:
             f"World {wanted.id:016x} is published as a {before.type.name.lower()}, and nodes take "
             f"no {wanted.kind} in its place; give the {wanted.kind} another id"
         )
-    roots = sort_roots(root.as_root() for root in wanted.roots)
+    resolved = resolve(settings, wanted, resolver, published=before)
+    roots = sort_roots(each.root for each in resolved)
     _check_new_identities(roots, before)
     if before is None and not home.keys.keys(wanted.id):
         raise CustodyError(
@@ -91,6 +98,7 @@ def propose(home: Home, name: str) -> Proposal:
         newest,
         rotates_key=before is not None and before.updates_must_be_signed_by != key,
         strands_everyone=before is not None and not _places(before.roots) & _places(roots),
+        roots=resolved,
     )
 
 
@@ -99,6 +107,7 @@ def publish(
     name: str,
     now_ms: int,
     *,
+    proposal: Proposal | None = None,
     strand_everyone: bool = False,
     note: str = "",
     actor: str | None = None,
@@ -109,12 +118,15 @@ def publish(
         home: The home, open as a writer.
         name: The World's name or id.
         now_ms: The clock; the timestamp is this, or more where the chain is already there.
+        proposal: What `propose` said, to publish that and nothing that `orrery.toml` or the DNS
+            says since; asked for when left out.
         strand_everyone: Publish although no root keeps an endpoint.
         note: What to remember about this revision.
         actor: Who does it, for the audit; the user of the process when left out.
 
     Raises:
         PlanError: Nothing would change, or every node would be stranded.
+        ResolveError: A name stands for nothing that a World can hold.
         CustodyError: The key that must sign is missing, locked or open to others.
         ConflictError: Another writer was faster.
         UpdateRefused: A node would not take the revision.
@@ -124,7 +136,8 @@ def publish(
             published all the same, and the next writer writes the file.
     """
     home.check_writer()
-    proposal = propose(home, name)
+    if proposal is None:
+        proposal = propose(home, name)
     newest = proposal.newest
     world = proposal.world
     if proposal.strands_everyone and not strand_everyone:

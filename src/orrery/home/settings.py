@@ -8,31 +8,70 @@ id = "8056c2e21c000001"   16 hex digits, never to be changed
 [[world.root]]            1 to 4 of them
 name = "root-1"
 identity = "8056c2e21c:0:…"            the public one
-endpoints = ["203.0.113.7:9993"]       1 to 32 of them
+endpoints = ["203.0.113.7:9993"]       1 to 32 of them; names too: "root.example.org:9993"
 
-[serve]                   everything has a default
+[serve]                   these have a default for everything
+[rollout]
+[dns]
 """
 
+import contextlib
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainValidator,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from orrery.custody.durable import unreadable
 from orrery.errors import DecodeError, UsageError
+from orrery.home.named_endpoint import WantedEndpoint, is_name, read_endpoint
 from orrery.home.positions import Location, lines_of
+from orrery.rollout.cohorts import EVERYBODY, Cohort, Named, Share
+from orrery.spans import format_span, parse_span_ms
+from orrery.wire.address import Address, format_address, parse_address
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
-from orrery.wire.world import MAX_ENDPOINTS, MAX_ROOTS, Root, WorldType
+from orrery.wire.world import MAX_ENDPOINTS, MAX_ROOTS, WorldType
+from orrery.worlds.stage import PLACES
 
 FILE_NAME = "orrery.toml"
 _WORLD_ID = re.compile(r"[0-9a-fA-F]{1,16}")
+_NODE = re.compile(r"[0-9a-fA-F]{10}")
+_NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]+)?")
+_OVERLONG = re.compile(r"[0-9_]{1000}|(?:[\[{]\s*){50}")
 _LONGEST_NAME = 64
+_DNS_PORT = 53
+_SECOND_MS = 1_000
+_MINUTE_MS = 60 * _SECOND_MS
+_DAY_MS = 24 * 60 * _MINUTE_MS
+
+
+class Change(StrEnum):
+    """A kind of change between two revisions, as `without_asking` lists it."""
+
+    ADD_ENDPOINT = "add-endpoint"
+    REMOVE_ENDPOINT = "remove-endpoint"
+    ADD_ROOT = "add-root"
+    REMOVE_ROOT = "remove-root"
+    CHANGE_IDENTITY = "change-identity"
+    ROTATE_KEY = "rotate-key"
 
 
 def _mistake(sentence: str) -> PydanticCustomError:
@@ -77,25 +116,131 @@ def _read_identity(value: object) -> Identity:
         raise _mistake(str(error)) from None
 
 
-def _read_endpoint(value: object) -> Endpoint:
+def _read_endpoint(value: object) -> WantedEndpoint:
     try:
-        return Endpoint.from_text(_text(value, "an endpoint"))
+        return read_endpoint(_text(value, "an endpoint"))
     except DecodeError as error:
         raise _mistake(str(error)) from None
 
 
 def _read_listening(value: object) -> Endpoint:
+    text = _text(value, "an address to listen at")
+    if is_name(text):
+        raise _mistake(
+            f"{text[:80]!r} is a name, and a server receives at IP addresses of its own machine: "
+            "write 0.0.0.0:9993 for all of them"
+        )
     try:
-        return Endpoint.from_text(_text(value, "an address to listen at"), allow_any=True)
+        return Endpoint.from_text(text, allow_any=True)
     except DecodeError as error:
         raise _mistake(str(error)) from None
+
+
+def _read_dns_server(value: object) -> Endpoint:
+    text = _text(value, "a DNS server").strip()
+    if is_name(text):
+        raise _mistake(
+            f"{text[:80]!r} is a name, and this server is what looks names up: write its IP address"
+        )
+    for written in (text, f"{text}/{_DNS_PORT}"):
+        with contextlib.suppress(DecodeError):
+            return Endpoint.from_text(written)
+    raise _mistake(
+        f'{text[:80]!r} is no DNS server: write its IP address, such as "9.9.9.9" or "9.9.9.9:53"'
+    )
+
+
+def _read_span_ms(least_ms: int, most_ms: int, why: str = "") -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if not isinstance(value, str):
+            raise _mistake(
+                'a span of time has a unit and stands in quotes: write "90s", "10m", "36h" or "7d"'
+            )
+        try:
+            span_ms = parse_span_ms(value)
+        except UsageError as error:
+            raise _mistake(str(error)) from None
+        if not least_ms <= span_ms <= most_ms:
+            raise _mistake(
+                f"{value.strip()} is too {'short' if span_ms < least_ms else 'long'}: write "
+                f"{format_span(least_ms)} to {format_span(most_ms)}{why}"
+            )
+        return span_ms
+
+    return read
+
+
+def _read_share(value: object) -> Share:
+    if not isinstance(value, str):
+        raise _mistake('a share stands in quotes, with a % sign: write "10%"')
+    if _NUMBER.fullmatch(value.strip()):
+        raise _mistake(f'{value.strip()[:20]!r} has no % sign: write "{value.strip()[:20]}%"')
+    try:
+        return Share.from_text(value)
+    except DecodeError as error:
+        raise _mistake(str(error)) from None
+
+
+def _read_required(value: object) -> Fraction:
+    return Fraction(_read_share(value).places, PLACES)
+
+
+def _read_node(value: object) -> Address:
+    try:
+        return parse_address(_text(value, "the address of a node"))
+    except DecodeError as error:
+        raise _mistake(str(error)) from None
+
+
+def _read_cohort(value: object) -> Cohort:
+    if isinstance(value, list):
+        # What is wrong with a node is told with the line of that node.
+        nodes = _NODES.validate_python(value)
+        if not nodes:
+            raise _mistake("this cohort names no node: name one, or leave the cohort out")
+        for number, node in enumerate(nodes):
+            if node in nodes[:number]:
+                raise _mistake(f"node {format_address(node)} is named twice here: name it once")
+        return Named(frozenset(nodes))
+    if isinstance(value, str) and _NODE.fullmatch(value.strip()):
+        raise _mistake(f'nodes stand in a list of their own: write ["{value.strip()}"]')
+    if not isinstance(value, str):
+        raise _mistake('a cohort is a share, "10%", or a list of nodes, ["2c3e8f527a"]')
+    return _read_share(value)
+
+
+def _read_change(value: object) -> Change:
+    text = _text(value, "a kind of change")
+    try:
+        return Change(text)
+    except ValueError:
+        near = _did_you_mean(text, [str(change) for change in Change])
+        raise _mistake(f"{text[:40]!r} is no kind of change{near}") from None
 
 
 _Name = Annotated[str, BeforeValidator(_read_name)]
 _WorldId = Annotated[int, BeforeValidator(_read_world_id)]
 _PublicIdentity = Annotated[InstanceOf[Identity], BeforeValidator(_read_identity)]
-_Endpoint = Annotated[InstanceOf[Endpoint], BeforeValidator(_read_endpoint)]
+_Endpoint = Annotated[WantedEndpoint, PlainValidator(_read_endpoint)]
 _Listening = Annotated[InstanceOf[Endpoint], BeforeValidator(_read_listening)]
+_DnsServer = Annotated[InstanceOf[Endpoint], BeforeValidator(_read_dns_server)]
+_Required = Annotated[InstanceOf[Fraction], BeforeValidator(_read_required)]
+_Cohort = Annotated[Cohort, PlainValidator(_read_cohort)]
+_Change = Annotated[InstanceOf[Change], BeforeValidator(_read_change)]
+_Settle = Annotated[int, BeforeValidator(_read_span_ms(_SECOND_MS, 30 * _DAY_MS))]
+_Horizon = Annotated[
+    int,
+    BeforeValidator(
+        _read_span_ms(
+            10 * _MINUTE_MS,
+            400 * _DAY_MS,
+            ", because a node that is there may be silent for minutes, and one that is not is "
+            "forgotten after 400 days",
+        )
+    ),
+]
+_DnsTimeout = Annotated[int, BeforeValidator(_read_span_ms(_SECOND_MS, _MINUTE_MS))]
+_NODES = TypeAdapter(list[Annotated[Address, BeforeValidator(_read_node)]])
 
 
 class _Table(BaseModel):
@@ -103,15 +248,14 @@ class _Table(BaseModel):
 
 
 class RootSettings(_Table):
-    """A root that a World is to list."""
+    """A root that a World is to list.
+
+    `orrery.home.resolving` makes of it what a World holds.
+    """
 
     name: _Name
     identity: _PublicIdentity
     endpoints: Annotated[list[_Endpoint], Field(min_length=1, max_length=MAX_ENDPOINTS)]
-
-    def as_root(self) -> Root:
-        """The root as a World lists it."""
-        return Root(self.identity.public(), tuple(self.endpoints))
 
 
 class WorldSettings(_Table):
@@ -149,11 +293,56 @@ class ServeSettings(_Table):
     retention_rows: Annotated[int, Field(ge=1_000, le=1_000_000_000)] = 1_000_000
 
 
+class RolloutSettings(_Table):
+    """How a revision is brought to the nodes.
+
+    Attributes:
+        cohorts: Who gets it before others, in order, as `Cohorts` wants them.
+        settle_ms: How long a cohort is watched before the next one's turn; `settle`.
+        horizon_ms: A node counts when it was seen in this span; `horizon`.
+        required: The share of the counted nodes of a cohort that must have adopted.
+        without_asking: The kinds of change that `orrery apply` makes without a question.
+    """
+
+    cohorts: Annotated[list[_Cohort], Field(min_length=1, max_length=32)] = [
+        Share(PLACES // 100),
+        Share(PLACES // 10),
+        EVERYBODY,
+    ]
+    settle_ms: Annotated[_Settle, Field(alias="settle")] = 10 * _MINUTE_MS
+    horizon_ms: Annotated[_Horizon, Field(alias="horizon")] = 30 * _DAY_MS
+    required: _Required = Fraction(1)
+    without_asking: list[_Change] = [Change.ADD_ENDPOINT, Change.ADD_ROOT]
+
+
+class DnsSettings(_Table):
+    """Who is asked what the names of roots stand for.
+
+    Attributes:
+        servers: DNS servers; those of the system when there are none.
+        timeout_ms: How long a name may take; `timeout`.
+    """
+
+    servers: Annotated[list[_DnsServer], Field(max_length=8)] = []
+    timeout_ms: Annotated[_DnsTimeout, Field(alias="timeout")] = 5 * _SECOND_MS
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where things stand in the file; settings that say the same are equal wherever it stands."""
+
+    name: str = field(default=FILE_NAME, compare=False)
+    lines: Mapping[Location, int] = field(default_factory=lambda: {(): 1}, compare=False)
+
+
 class Settings(_Table):
     """All of `orrery.toml`."""
 
     worlds: Annotated[list[WorldSettings], Field(alias="world", min_length=1)]
     serve: ServeSettings = ServeSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    dns: DnsSettings = DnsSettings()
+    _places: _Places = PrivateAttr(default_factory=_Places)
 
     @classmethod
     def parse(cls, text: str, name: str = FILE_NAME) -> Self:
@@ -170,6 +359,14 @@ class Settings(_Table):
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise DecodeError(_not_toml(error, text, name)) from None
+        except (ValueError, RecursionError):
+            place = _OVERLONG.search(text)
+            line = text.count("\n", 0, place.start() if place else 0) + 1
+            raise DecodeError(
+                f"{name}, line {line}: a number here is too long, or brackets stand in brackets "
+                "too deep; no setting needs that"
+            ) from None
+        lines = lines_of(text)
         try:
             settings = cls.model_validate(data)
         except ValidationError as error:
@@ -177,8 +374,8 @@ class Settings(_Table):
         else:
             found = list(_check_together(settings))
             if not found:
+                settings._places = _Places(name, lines)
                 return settings
-        lines = lines_of(text)
         told = sorted((_line_of(location, lines), sentence) for location, sentence in found)
         raise DecodeError("\n".join(f"{name}, line {line}: {text}" for line, text in told))
 
@@ -191,6 +388,14 @@ class Settings(_Table):
             UnreadableError: It cannot be read.
         """
         return cls.parse(read_text(path), str(path))
+
+    def place(self, *location: str | int) -> str:
+        """Where something stands, as errors tell it: file and line.
+
+        Args:
+            *location: Keys, and numbers of tables and entries from 0: `"world", 0, "root", 1`.
+        """
+        return f"{self._places.name}, line {_line_of(location, self._places.lines)}"
 
     def world(self, name: str) -> WorldSettings:
         """The World with this name or id.
@@ -219,7 +424,7 @@ def read_text(path: Path) -> str:
         UnreadableError: It cannot be read.
     """
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")  # some editors begin with a mark
     except OSError as error:
         raise unreadable(path, "read", error) from error
     except UnicodeDecodeError as error:
@@ -239,7 +444,7 @@ def _not_toml(error: tomllib.TOMLDecodeError, text: str, name: str) -> str:
     )
 
 
-def _line_of(location: Location, lines: dict[Location, int]) -> int:
+def _line_of(location: Location, lines: Mapping[Location, int]) -> int:
     while location not in lines:
         location = location[:-1]
     return lines[location]
@@ -268,12 +473,14 @@ def _check_together(settings: Settings) -> Iterator[tuple[Location, str]]:
                 "needs another home",
             )
         yield from _check_roots(world, here)
+    roots = {root.identity.address for world in settings.worlds for root in world.roots}
+    yield from _check_rollout(settings.rollout, roots)
 
 
 def _check_roots(world: WorldSettings, here: Location) -> Iterator[tuple[Location, str]]:
     names: set[str] = set()
     identities: dict[object, str] = {}
-    endpoints: dict[Endpoint, str] = {}
+    endpoints: dict[WantedEndpoint, str] = {}
     for number, root in enumerate(world.roots):
         place = (*here, "root", number)
         if root.name in names:
@@ -297,11 +504,62 @@ def _check_roots(world: WorldSettings, here: Location) -> Iterator[tuple[Locatio
             endpoints.setdefault(endpoint, root.name)
 
 
+def _check_rollout(
+    rollout: RolloutSettings, roots: Collection[Address]
+) -> Iterator[tuple[Location, str]]:
+    here: Location = ("rollout", "cohorts")
+    before: Share | None = None
+    named: set[Address] = set()
+    for number, cohort in enumerate(rollout.cohorts):
+        if isinstance(cohort, Share):
+            if before is not None and cohort.places <= before.places:
+                yield (
+                    (*here, number),
+                    f"{cohort} comes after {before}, and a share counts from the first node on, so "
+                    "this one adds nobody: let the shares grow",
+                )
+            before = cohort
+            continue
+        for node in sorted(cohort.addresses):
+            if node in roots:
+                yield (
+                    (*here, number),
+                    f"{format_address(node)} is a root, and hands what it gets to every node: leave"
+                    " it out, it comes with the last cohort",
+                )
+            if node in named:
+                yield (
+                    (*here, number),
+                    f"node {format_address(node)} is in a cohort before: name it once",
+                )
+        named |= cohort.addresses
+    if rollout.cohorts[-1] != EVERYBODY:
+        yield (
+            (*here, len(rollout.cohorts) - 1),
+            'the last cohort is not everybody: let the list end with "100%"',
+        )
+    if rollout.settle_ms > rollout.horizon_ms:
+        yield (
+            ("rollout", "settle"),
+            f"a cohort would be watched for {format_span(rollout.settle_ms)}, longer than a node "
+            f"counts that is not seen ({format_span(rollout.horizon_ms)}): let 'settle' be less "
+            "than 'horizon'",
+        )
+    for number, change in enumerate(rollout.without_asking):
+        if change in rollout.without_asking[:number]:
+            yield (
+                ("rollout", "without_asking", number),
+                f"{str(change)!r} is there already: write it once",
+            )
+
+
 _TABLES: dict[tuple[str, ...], tuple[str, type[_Table]]] = {
     (): ("the file", Settings),
     ("world",): ("[[world]]", WorldSettings),
     ("world", "root"): ("[[world.root]]", RootSettings),
     ("serve",): ("[serve]", ServeSettings),
+    ("rollout",): ("[rollout]", RolloutSettings),
+    ("dns",): ("[dns]", DnsSettings),
 }
 
 
@@ -316,21 +574,23 @@ def _sentence(detail: ErrorDetails) -> str:
         case "orrery":
             return str(context["sentence"])
         case "extra_forbidden":
-            known = [field.alias or name for name, field in model.model_fields.items()]
-            return f"unknown key {key!r} in {table}{_did_you_mean(key, known)}"
+            for other, its_model in _TABLES.values():
+                if key in _keys(its_model) and its_model is not Settings:
+                    return f"{key!r} is no key of {table}: it belongs below {other}"
+            return f"unknown key {key!r} in {table}{_did_you_mean(key, _keys(model))}"
         case "missing":
             example = _EXAMPLES.get(key, "")
             return f"{table} has no {key!r}{example and f': write {example}'}"
         case "too_short":
             return f"{key!r} is empty: it needs at least one entry"
         case "too_long":
-            what = {"root": "roots", "endpoints": "endpoints"}.get(key, "entries")
-            return (
-                f"{context['actual_length']} {what} are too many: at most "
-                f"{context['max_length']}, or nodes throw the whole World away"
-                if key != "listen"
-                else f"at most {context['max_length']} addresses to listen at"
-            )
+            count, most = context["actual_length"], context["max_length"]
+            if key in ("root", "endpoints"):
+                return (
+                    f"{count} {key.removesuffix('s')}s are too many: at most {most}, or nodes "
+                    "throw the whole World away"
+                )
+            return f"{key!r} has {count} entries, and at most {most} are of use"
         case "literal_error":
             return f"{key!r} is {context['expected'].replace(chr(39), chr(34))}"
         case "greater_than_equal":
@@ -355,6 +615,10 @@ def _sentence(detail: ErrorDetails) -> str:
             return f"{key!r}: {message[:1].lower()}{message[1:]}"
 
 
+def _keys(model: type[_Table]) -> list[str]:
+    return [about.alias or name for name, about in model.model_fields.items()]
+
+
 def _names(location: tuple[str | int, ...]) -> list[str]:
     return [part for part in location if isinstance(part, str)]
 
@@ -366,6 +630,9 @@ _EXAMPLES = {
     "identity": 'identity = "…" with the text of the root\'s identity.public',
     "endpoints": 'endpoints = ["203.0.113.7:9993"]',
     "listen": 'listen = ["0.0.0.0:9993", "[::]:9993"]',
+    "cohorts": 'cohorts = ["1%", "10%", "100%"]',
+    "without_asking": 'without_asking = ["add-endpoint", "add-root"]',
+    "servers": 'servers = ["9.9.9.9"]',
 }
 
 

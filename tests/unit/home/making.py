@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orrery.home import Home, SettingsEditor, create
+from orrery.home.named_endpoint import WantedEndpoint
 from orrery.wire.endpoint import Endpoint
 from tests.unit.store.making import NOW_MS, identity
 
@@ -28,7 +29,9 @@ def secret_file(directory: Path, number: int = 0) -> Path:
     return path
 
 
-def make_home(path: Path, endpoints: Sequence[Endpoint] = (ONE, TWO), **kwargs: object) -> Home:
+def make_home(
+    path: Path, endpoints: Sequence[WantedEndpoint] = (ONE, TWO), **kwargs: object
+) -> Home:
     """A home at this path, open as a writer."""
     values: dict[str, object] = {
         "entropy": entropy(str(path)),
@@ -40,7 +43,7 @@ def make_home(path: Path, endpoints: Sequence[Endpoint] = (ONE, TWO), **kwargs: 
     return create(path, NOW_MS, endpoints, **(values | kwargs))  # type: ignore[arg-type]
 
 
-def want(home: Home, *endpoints: Endpoint, world: str = "home", root: str = "root-1") -> None:
+def want(home: Home, *endpoints: WantedEndpoint, world: str = "home", root: str = "root-1") -> None:
     """Say in orrery.toml that a root has these endpoints."""
     editor = SettingsEditor(home.settings_path.read_text())
     editor.set_endpoints(world, root, endpoints)

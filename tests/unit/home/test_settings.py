@@ -1,3 +1,4 @@
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,10 @@ import pytest
 from orrery.errors import DecodeError, UnreadableError, UsageError
 from orrery.home import Settings, SettingsEditor
 from orrery.home.document import new_text, write_endpoint
+from orrery.home.named_endpoint import NamedEndpoint
+from orrery.home.settings import Change, DnsSettings, RolloutSettings
+from orrery.rollout.cohorts import EVERYBODY, Cohorts, Named, Share
+from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.world import WorldType
 from tests.unit.store.making import identity
@@ -37,7 +42,7 @@ def test_settings_are_read_as_they_are_meant() -> None:
     (world,) = settings.worlds
     assert (world.name, world.type, world.id) == ("home", WorldType.PLANET, 0x8056C2E21C000001)
     assert [root.name for root in world.roots] == ["one", "two"]
-    assert world.roots[0].as_root().identity == identity(0)
+    assert world.roots[0].identity == identity(0).public()
     assert list(map(str, world.roots[0].endpoints)) == ["203.0.113.7/9993", "2001:db8::1/9993"]
     assert settings.serve.push is False
     assert list(map(str, settings.serve.listen)) == ["0.0.0.0/9993", "::/9993"]
@@ -72,7 +77,7 @@ def _replaced(old: str, new: str) -> str:
         (
             _replaced("[serve]", "[zzz]"),
             16,
-            "unknown key 'zzz' in the file; known are world, serve",
+            "unknown key 'zzz' in the file; known are world, serve, rollout, dns",
         ),
         (
             _replaced('kind = "planet"\n', 'knid = "planet"\n'),
@@ -99,8 +104,14 @@ def _replaced(old: str, new: str) -> str:
         (_replaced(f'"{ANNE}"', "5"), 8, "an identity is a text"),
         (_replaced(BERT, ANNE), 13, "root 'one' has this identity too"),
         (_replaced('"two"', '"one"'), 12, "two roots are called 'one'"),
-        (_replaced("203.0.113.8:9993", "root.example.org:9993"), 14, "is a name"),
-        (_replaced("203.0.113.8:9993", "root.example.org:9993"), 14, "write the IP address"),
+        (_replaced("203.0.113.8:9993", "localhost:9993"), 14, "is a name without a domain"),
+        (_replaced("203.0.113.8:9993", "a_b.example.org:1"), 14, "'a_b' in"),
+        (_replaced("203.0.113.8:9993", "root.example.org"), 14, "has no port"),
+        (
+            _replaced("203.0.113.8:9993", 'root.example.org:1", "Root.Example.org.:1'),
+            14,
+            "this root has the endpoint root.example.org:1 already",
+        ),
         (_replaced("203.0.113.8:9993", "203.0.113.8:0"), 14, "a number from 1 to 65535"),
         (_replaced("203.0.113.8:9993", "203.0.113.8"), 14, "has no port"),
         (_replaced("203.0.113.8:9993", "0.0.0.0:9993"), 14, "no place where a root can be found"),
@@ -130,7 +141,18 @@ def _replaced(old: str, new: str) -> str:
         (_replaced("push = false", "push_rate = 1.5"), 17, "'push_rate' is a whole number"),
         (_replaced("push = false", "push_rate = 999999"), 17, "'push_rate' is at most 100000"),
         (_replaced("push = false", "listen = []"), 17, "'listen' is empty"),
-        (_replaced("push = false", 'listen = ["localhost:1"]'), 17, "is a name"),
+        (
+            _replaced("push = false", 'listen = ["root.example.org:1"]'),
+            17,
+            "is a name, and a server",
+        ),
+        (_replaced("push = false", 'listen = ["1.2.3.4"]'), 17, "has no port"),
+        (
+            _replaced("push = false", 'settle = "1m"'),
+            17,
+            "'settle' is no key of [serve]: it belongs below [rollout]",
+        ),
+        (f'name = "x"\n{GOOD}', 1, "'name' is no key of the file: it belongs below [[world]]"),
         ("serve = 1\n" + GOOD.partition("[serve]")[0], 1, "'serve' is a table"),
         ("", 1, "the file has no 'world'"),
         ("world = 1", 1, "'world' is written as [[world]]"),
@@ -147,6 +169,138 @@ def test_a_mistake_is_told_with_its_line(text: str, line: int | None, said: str)
     if line is not None:
         assert told[0].startswith(f"/home/orrery.toml, line {line}: ")
     assert SECRET.rpartition(":")[2][:20] not in message
+
+
+def test_the_rollout_is_read_as_it_is_meant() -> None:
+    text = (
+        GOOD
+        + """
+[rollout]
+cohorts = ["2.5%", ["2c3e8f527a", "DD87C5DC2D"], "10 %", "100%"]
+settle = "90s"
+horizon = "36h"
+required = "99.9%"
+without_asking = ["rotate-key"]
+"""
+    )
+    rollout = Settings.parse(text).rollout
+    nodes = frozenset(map(Address, (0x2C3E8F527A, 0xDD87C5DC2D)))
+    assert rollout.cohorts == [Share(25_000), Named(nodes), Share(100_000), EVERYBODY]
+    assert Cohorts(rollout.cohorts).opened(0).share == 25_000
+    assert (rollout.settle_ms, rollout.horizon_ms) == (90_000, 36 * 3_600_000)
+    assert rollout.required == Fraction(999, 1000)
+    assert rollout.without_asking == [Change.ROTATE_KEY]
+
+
+def test_the_rollout_has_a_default_for_everything() -> None:
+    rollout = Settings.parse(GOOD).rollout
+    assert rollout == Settings.parse(f"{GOOD}\n[rollout]\n").rollout
+    assert list(map(str, rollout.cohorts)) == ["1%", "10%", "100%"]
+    assert (rollout.settle_ms, rollout.horizon_ms) == (600_000, 30 * 86_400_000)
+    assert rollout.required == 1
+    assert rollout.without_asking == ["add-endpoint", "add-root"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("cohorts = []", 1, "'cohorts' is empty"),
+        ('cohorts = "100%"', 1, '\'cohorts\' is a list: write cohorts = ["1%", "10%", "100%"]'),
+        ('cohorts = [10, "100%"]', 1, 'a cohort is a share, "10%", or a list of nodes'),
+        ('cohorts = ["10", "100%"]', 1, "'10' has no % sign: write \"10%\""),
+        ('cohorts = [\n"1%",\n"ten%",\n"100%"]', 3, "'ten%' is not a share of the nodes"),
+        ('cohorts = ["0%", "100%"]', 1, "'0%' is not a share: it is more than 0%"),
+        ('cohorts = ["1%", "101%"]', 1, "'101%' is not a share"),
+        ('cohorts = ["1.00001%", "100%"]', 1, "with up to four decimals"),
+        ('cohorts = ["10%",\n"1%",\n"100%"]', 2, "1% comes after 10%"),
+        ('cohorts = ["1%", "1%", "100%"]', 1, "1% comes after 1%"),
+        ('cohorts = ["1%", "10%"]', 1, 'let the list end with "100%"'),
+        ('cohorts = ["100%", ["2c3e8f527a"]]', 1, 'let the list end with "100%"'),
+        ('cohorts = ["2c3e8f527a", "100%"]', 1, 'write ["2c3e8f527a"]'),
+        ('cohorts = [[\n"2c3e8f527a",\n"2c3e8f527"], "100%"]', 3, "'2c3e8f527' is not an address"),
+        ('cohorts = [["ff3e8f527a"], "100%"]', 1, "is a reserved address"),
+        ('cohorts = [[], "100%"]', 1, "this cohort names no node"),
+        ('cohorts = [[1], "100%"]', 1, "the address of a node is a text"),
+        (
+            'cohorts = [["2c3e8f527a"],\n["2C3E8F527A"], "100%"]',
+            2,
+            "node 2c3e8f527a is in a cohort before: name it once",
+        ),
+        (
+            'cohorts = [["2c3e8f527a", "2C3E8F527A"], "100%"]',
+            1,
+            "node 2c3e8f527a is named twice here",
+        ),
+        (f'cohorts = [["{identity(1).address:010x}"], "100%"]', 1, "is a root, and hands what it"),
+        ("cohorts = " + str([f"{n}%" for n in range(1, 34)]), 1, "has 33 entries"),
+        ("settle = 600", 1, "a span of time has a unit and stands in quotes"),
+        ("settle = 00:10:00", 1, "a span of time has a unit and stands in quotes"),
+        ('settle = "10"', 1, "'10' is not a span of time: write 90s, 10m, 36h or 7d"),
+        ('settle = "0s"', 1, "'0s' is not a span of time"),
+        ('settle = "31d"', 1, "31d is too long: write 1s to 30d"),
+        ('horizon = "9m"', 1, "9m is too short: write 10m to 400d, because a node"),
+        ('horizon = "401d"', 1, "401d is too long"),
+        ('horizon = "10m"\nsettle = "1h"', 2, "would be watched for 1h, longer than"),
+        ("required = 100", 1, 'a share stands in quotes, with a % sign: write "10%"'),
+        ('required = "0%"', 1, "'0%' is not a share"),
+        ('without_asking = "all"', 1, "'without_asking' is a list"),
+        ('without_asking = ["add-endpoints"]', 1, "did you mean 'add-endpoint'?"),
+        ('without_asking = ["zzz"]', 1, "'zzz' is no kind of change; known are add-endpoint, "),
+        ("without_asking = [true]", 1, "a kind of change is a text"),
+        ('without_asking = ["add-root",\n"add-root"]', 2, "'add-root' is there already"),
+        ('settel = "10m"', 1, "unknown key 'settel' in [rollout]; did you mean 'settle'?"),
+        (
+            "retention_days = 1",
+            1,
+            "it belongs below [serve]",
+        ),
+    ],
+)
+def test_a_mistake_in_the_rollout_is_told_with_its_line(text: str, line: int, said: str) -> None:
+    above = GOOD.count("\n") + 1
+    with pytest.raises(DecodeError) as refused:
+        Settings.parse(f"{GOOD}[rollout]\n{text}\n")
+    assert f"orrery.toml, line {above + line}: " in str(refused.value)
+    assert said in str(refused.value)
+
+
+def test_dns_servers_are_addresses() -> None:
+    text = '[dns]\nservers = ["9.9.9.9", "2620:fe::fe", "[::1]:5353"]\ntimeout = "2s"\n'
+    dns = Settings.parse(GOOD + text).dns
+    assert list(map(str, dns.servers)) == ["9.9.9.9/53", "2620:fe::fe/53", "::1/5353"]
+    assert dns.timeout_ms == 2_000
+    assert Settings.parse(GOOD).dns.servers == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('servers = ["dns.example.org"]', "is a name, and this server is what looks names up"),
+        ('servers = ["9.9.9"]', 'is no DNS server: write its IP address, such as "9.9.9.9"'),
+        ('servers = ["9.9.9.9:0"]', "is no DNS server"),
+        ("servers = [9]", "a DNS server is a text"),
+        ("servers = " + str(["9.9.9.9"] * 9), "'servers' has 9 entries, and at most 8"),
+        ('timeout = "2m"', "2m is too long: write 1s to 1m"),
+    ],
+)
+def test_a_mistake_about_dns_is_told_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(DecodeError, match="line 19: ") as refused:
+        Settings.parse(f"{GOOD}[dns]\n{text}\n")
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["1" * 5_000, "[" * 3_000 + "]" * 3_000])
+def test_what_no_parser_can_hold_is_a_mistake_too(value: str) -> None:
+    with pytest.raises(DecodeError, match="line 18: a number here is too long, or brackets"):
+        Settings.parse(f"{GOOD}push_rate = {value}\n")
+
+
+def test_settings_know_where_they_stand() -> None:
+    settings = Settings.parse(GOOD, "/home/orrery.toml")
+    place = settings.place("world", 0, "root", 1, "endpoints", 0)
+    assert place == "/home/orrery.toml, line 14"
+    assert settings.place("dns", "servers") == "/home/orrery.toml, line 1"
+    assert settings == Settings.parse(f"# moved\n{GOOD}")
 
 
 def test_every_mistake_is_told_in_order_of_lines() -> None:
@@ -207,6 +361,8 @@ def test_files_that_cannot_be_read_are_said(tmp_path: Path) -> None:
     path = tmp_path / "orrery.toml"
     with pytest.raises(UnreadableError, match="no such file"):
         Settings.load(path)
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert Settings.load(path) == Settings.parse(GOOD)  # as some editors write it
     path.write_bytes(b"# one\n# two \xff\n")
     with pytest.raises(DecodeError, match=r"orrery\.toml, line 2: this is not UTF-8"):
         Settings.load(path)
@@ -230,7 +386,11 @@ def test_the_first_settings_are_read_as_they_were_asked_for(name: str) -> None:
     assert (world.name, world.kind, world.id) == (name, "moon", 0xB9CE1F7FA4)
     assert world.roots[0].endpoints == ENDPOINTS
     assert list(map(str, Settings.parse(text).serve.listen)) == ["::/7"]
-    assert text.count("#") >= 8
+    assert text.count("#") >= 18
+    assert Settings.parse(text).rollout == RolloutSettings()
+    assert Settings.parse(text).dns == DnsSettings()
+    for change in Change:
+        assert change in text
     assert identity(0).to_string(secret=True).rpartition(":")[2] not in text
 
 
@@ -261,6 +421,29 @@ def test_edits_leave_comments_alone() -> None:
     ]
     changed = set(edited.split("\n")) ^ set(text.split("\n"))
     assert all(line.startswith("endpoints") for line in changed)
+
+
+def test_edits_leave_the_comments_of_the_first_settings_alone() -> None:
+    text = new_text(
+        name="home",
+        kind="planet",
+        world_id=1,
+        root_name="one",
+        identity=identity(0),
+        endpoints=ENDPOINTS,
+        listen=ENDPOINTS,
+    ).replace('settle = "10m"', 'settle = "1h" # the night shift wants to see it')
+    editor = SettingsEditor(text)
+    editor.set_endpoints("home", "one", [NamedEndpoint("root.example.org", 9993), *ENDPOINTS])
+    editor.add_root("home", "two", identity(1), [ENDPOINTS[0].__class__(b"\1\1\1\1", 1)])
+    editor.remove_root("home", "two")
+    edited = editor.text()
+    assert [line for line in edited.split("\n") if "#" in line] == [
+        line for line in text.split("\n") if "#" in line
+    ]
+    assert edited.partition("[serve]")[2] == text.partition("[serve]")[2]
+    assert '"root.example.org:9993"' in edited
+    assert Settings.parse(edited).rollout.settle_ms == 3_600_000
 
 
 def test_roots_come_and_go() -> None:

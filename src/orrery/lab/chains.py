@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from orrery.vl1.node import Entropy
 from orrery.wire.endpoint import Endpoint
@@ -12,6 +12,7 @@ from orrery.wire.verbs import OK_HELLO_WORLDS_BYTES
 from orrery.wire.world import Root, World, WorldType
 from orrery.worlds.chain import Chain
 from orrery.worlds.handover import HandoverTable
+from orrery.worlds.stage import Stage
 
 
 def root_of(identity: Identity, *endpoints: Endpoint) -> Root:
@@ -90,6 +91,6 @@ class ChainMaker:
         ).sign(self._key)
 
 
-def table_of(*makers: ChainMaker) -> HandoverTable:
-    """What a root serves that has these chains."""
-    return HandoverTable([maker.chain for maker in makers], OK_HELLO_WORLDS_BYTES)
+def table_of(*makers: ChainMaker, stages: Mapping[int, Stage] | None = None) -> HandoverTable:
+    """What a root serves that has these chains, at these stages by World id."""
+    return HandoverTable([maker.chain for maker in makers], OK_HELLO_WORLDS_BYTES, stages)

@@ -383,7 +383,8 @@ class RootNode(Node[_RootPeer]):
             hello.protocol,
             hello.version,
             hello.planet,
-            hello.moons,
+            # A packet has room for hundreds of others, and this one is remembered.
+            tuple(moon for moon in hello.moons if self._table.newest(moon.id) is not None),
         )
         if peer.seen is None or seen[1:] != peer.seen[1:]:
             peer.seen = seen

@@ -26,7 +26,16 @@ from orrery.wire.packet import (
 )
 from orrery.wire.verbs import Error, Hello, MulticastGroup, Ok, WorldHeld, encode_multicast_like
 from orrery.wire.verbs import encode_addresses as whois
-from tests.unit.vl1.playing import Friend, Play, Sent, endpoint_of, held
+from tests.unit.vl1.playing import (
+    MOON_ID,
+    Friend,
+    Play,
+    Sent,
+    endpoint_of,
+    held,
+    make_moon,
+    make_planet,
+)
 
 # -- what is thrown away ---------------------------------------------------------------------
 
@@ -374,7 +383,7 @@ def test_a_node_of_an_earlier_run_is_told_of_before_it_is_heard() -> None:
 
 
 def test_a_node_is_reported_with_news_or_after_a_while() -> None:
-    play = Play()
+    play = Play(make_planet(), make_moon())
     friend = play.friend()
     assert len(play.meet(friend).of(NodeSeen)) == 1
     newest = held(play.maker.newest)
@@ -387,8 +396,9 @@ def test_a_node_is_reported_with_news_or_after_a_while() -> None:
     moved = Path(endpoint_of(0x7777))
     (event,) = play.give(friend.hello(play.now_ms, newest), moved).of(NodeSeen)
     assert event.path == moved
-    (event,) = play.give(friend.hello(play.now_ms, newest, [WorldHeld(5, 6)]), moved).of(NodeSeen)
-    assert event.moons == (WorldHeld(5, 6),)
+    moons = (WorldHeld(MOON_ID, 6),)
+    (event,) = play.give(friend.hello(play.now_ms, newest, moons), moved).of(NodeSeen)
+    assert event.moons == moons
 
 
 # -- paths ------------------------------------------------------------------------------------

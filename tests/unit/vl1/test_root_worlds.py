@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from orrery.lab.chains import ChainMaker, root_of
-from orrery.vl1.events import AdoptionLearned, Drop, ForkSeen, How, WorldServed
+from orrery.vl1.events import AdoptionLearned, Drop, ForkSeen, How, NodeSeen, WorldServed
 from orrery.vl1.limits import Allowance
 from orrery.vl1.path import Path
 from orrery.vl1.push import PushSettings
@@ -639,9 +639,10 @@ def test_a_fork_with_a_timestamp_of_ours_shows_by_its_bytes() -> None:
 
 
 def test_worlds_of_others_are_not_remembered() -> None:
-    play = Play()
+    play = Play(make_planet(), make_moon())
     friend = play.friend()
     moons = [WorldHeld(number, number) for number in range(1, 70)]
-    reply = play.meet(friend, moons=moons)
+    reply = play.meet(friend, moons=[*moons, WorldHeld(MOON_ID, 0)])
     assert [event.world_id for event in reply.of(AdoptionLearned)] == [PLANET_ID]
     assert reply.of(ForkSeen) == []
+    assert [seen.moons for seen in reply.of(NodeSeen)] == [(WorldHeld(MOON_ID, 0),)]

@@ -441,7 +441,7 @@ class RootFuzz(NodeFuzz[RootNode]):
         for peer in root._peers.values():
             assert len(peer.held) <= len(self.makers)
             assert len(peer._paths) <= MAX_PATHS
-            assert len(peer._awaited_ids) <= 32 * 8
+            assert len(peer._awaited_ids) <= 64 * 8
 
 
 class LeafFuzz(NodeFuzz[LeafNode]):

@@ -525,5 +525,5 @@ def test_every_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(root._multicaster) == 0
     assert len(root._upstreams) == 1
     assert all(len(peer.held) <= 1 for peer in root._peers.values())
-    assert all(len(peer._awaited_ids) <= 32 * 8 for peer in root._peers.values())
+    assert all(len(peer._awaited_ids) <= 64 * 8 for peer in root._peers.values())
     assert all(len(peer._paths) <= 8 for peer in root._peers.values())

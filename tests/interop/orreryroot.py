@@ -227,7 +227,7 @@ endpoints = {json.dumps(list(endpoints))}
         for found in told:
             for held in found["worlds"]:
                 if held["id"] == f"{world_id:016x}":
-                    return Adopted(held["timestamp_ms"], held["since_ms"], held["how"])
+                    return Adopted(held["timestamp_ms"], held["known_at_ms"], held["how"])
         return None
 
     def knows(self, node: RealNode) -> bool:

@@ -64,13 +64,22 @@ def adoption_of(store: Store, world_id: int, seen_since_ms: int) -> Adoption:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one node holds of one World, put beside the chain."""
+    """What one node holds of one World, put beside the chain.
+
+    Attributes:
+        world_id: of the World.
+        timestamp_ms: of what the node holds, 0 for a moon that it waits for.
+        revision: its number in the chain from 1, None for what is not of the chain.
+        behind: how many revisions the node lacks, None likewise.
+        known_at_ms: when it was last learned.
+        how: how it was last learned, see `orrery.store.records.How`.
+    """
 
     world_id: int
     timestamp_ms: int
     revision: int | None
     behind: int | None
-    since_ms: int
+    known_at_ms: int
     how: str
 
 

@@ -113,7 +113,7 @@ def _describe(node: NodeRecord, chains: Sequence[Chain]) -> dict[str, Any]:
                 "timestamp_ms": held.timestamp_ms,
                 "revision": held.revision,
                 "behind": held.behind,
-                "since_ms": held.since_ms,
+                "known_at_ms": held.known_at_ms,
                 "how": held.how,
             }
             for held in held_by(node, chains)

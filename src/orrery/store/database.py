@@ -20,7 +20,6 @@ from orrery.store.records import (
     AdoptionCount,
     AdoptionRecord,
     AuditEntry,
-    KnownNode,
     NodeRecord,
     Revision,
     Sighting,
@@ -254,11 +253,6 @@ class Store:
             return nodes.count(
                 connection, address=address, holds=holds, seen_since_ms=seen_since_ms
             )
-
-    def known_nodes(self, limit: int) -> tuple[KnownNode, ...]:
-        """Identity and last path of the nodes seen last, to seed a root with at its start."""
-        with self._reading() as connection:
-            return nodes.known(connection, limit)
 
     def history(self, address: Address, limit: int = 100) -> tuple[SightingRecord, ...]:
         """What a node told and when, last first."""

@@ -8,7 +8,7 @@ history then grows with what happens, not with the traffic.
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
@@ -20,7 +20,6 @@ from orrery.store.records import (
     AdoptionRecord,
     Holding,
     How,
-    KnownNode,
     NodeRecord,
     Sighting,
     SightingRecord,
@@ -41,9 +40,9 @@ def record(
 ) -> None:
     """Write a batch inside the caller's write transaction.
 
-    What a HELLO reports of a World that has no revision here is kept with the sighting, but is no
-    holding: a stranger may report any id. Likewise only a revision can be adopted; a timestamp of
-    ours that no revision has is a holding alone.
+    A planet of others that a HELLO reports is kept with the sighting, but is no holding: a stranger
+    may report any id. Moons of others are not kept. Likewise only a revision can be adopted; a
+    timestamp of ours that no revision has is a holding alone.
     """
     ours = set(revisions.world_ids(connection))
     _record_nodes(connection, sightings, now_ms)
@@ -334,16 +333,6 @@ def _matching(
             )
         )
     return statement
-
-
-def known(connection: Connection, limit: int) -> tuple[KnownNode, ...]:
-    """The nodes seen last, to seed a root with."""
-    rows = connection.execute(
-        select(NodeRow.address, NodeRow.identity, NodeRow.path, NodeRow.last_seen_ms)
-        .order_by(NodeRow.last_seen_ms.desc(), NodeRow.address)
-        .limit(limit)
-    )
-    return tuple(KnownNode(cast("Address", a), i, p, seen) for a, i, p, seen in rows)
 
 
 def history(connection: Connection, address: Address, limit: int) -> tuple[SightingRecord, ...]:

@@ -99,16 +99,6 @@ class NodeRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownNode:
-    """What a root needs to know a node again after its own restart."""
-
-    address: Address
-    identity: bytes
-    path: str
-    last_seen_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class SightingRecord:
     """One line of a node's history: what it told, from when to when, how often."""
 

@@ -144,14 +144,6 @@ def test_nodes_are_listed_by_what_is_asked(store: Store) -> None:
     assert store.nodes(address=Address(1)) == ()
 
 
-def test_known_nodes_are_those_seen_last(store: Store) -> None:
-    store.record([sighting(ANNE + n, NOW_MS + n) for n in range(5)])
-    found = store.known_nodes(2)
-    assert [node.address for node in found] == [ANNE + 4, ANNE + 3]
-    assert found[0].identity == (ANNE + 4).to_bytes(5) + bytes(66)
-    assert found[0].path == "198.51.100.4/29994"
-
-
 def test_a_large_batch_is_written_in_parts(store: Store) -> None:
     store.record([sighting(ANNE + n, NOW_MS + n) for n in range(10_001)])
     assert store.count_nodes() == 10_001

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from orrery.store import engine as engines
 from orrery.store import nodes, revisions, schema
+from orrery.store.presence import NodePresence, presence
 from orrery.store.records import (
     Adoption,
     AdoptionCount,
@@ -258,6 +259,11 @@ class Store:
         """What a node told and when, last first."""
         with self._reading() as connection:
             return nodes.history(connection, address, limit)
+
+    def presence(self, seen_since_ms: int = 0) -> tuple[NodePresence, ...]:
+        """How much each node was there that was seen at this time or later."""
+        with self._reading() as connection:
+            return presence(connection, seen_since_ms)
 
     def adoption_counts(
         self, world_id: int | None = None, seen_since_ms: int = 0

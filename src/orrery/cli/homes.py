@@ -36,13 +36,18 @@ PassphraseFileOption = Annotated[
     typer.Option(
         "--passphrase-file",
         metavar="FILE",
-        help="File with the passphrase of a locked key. Default: ORRERY_PASSPHRASE, or a prompt.",
+        help="File with the passphrase of a locked key. Default: ORRERY_PASSPHRASE, the systemd "
+        "credential orrery-passphrase, or a prompt.",
     ),
 ]
 
 
 def passphrase_provider(file: Path | None) -> Callable[[str], str]:
-    """How a locked key is opened: from a file, from the environment, or by asking a person."""
+    """How a locked key is opened.
+
+    The first of these that is there: the file, ORRERY_PASSPHRASE, the systemd credential
+    `orrery-passphrase`, a person at the terminal.
+    """
 
     def provide(what: str) -> str:
         from orrery.errors import CustodyError
@@ -78,37 +83,52 @@ def new_passphrase_provider(file: Path | None) -> Callable[[str], str]:
     return provide
 
 
-_HOW_TO_GIVE = "give --passphrase-file or ORRERY_PASSPHRASE, or run this at a terminal"
+_HOW_TO_GIVE = (
+    "give --passphrase-file, ORRERY_PASSPHRASE or the systemd credential orrery-passphrase, or run "
+    "this at a terminal"
+)
+_CREDENTIAL = "orrery-passphrase"
 
 
 def _given_passphrase(file: Path | None) -> str | None:
-    """What the file or the environment says, None where neither does.
+    """What the file, the environment or systemd says, None where none of them does.
 
     A file that others can read is warned of and not refused: some container managers hand out
     secrets in no other way.
     """
-    if file is None:
-        return os.environ.get("ORRERY_PASSPHRASE")
-
     import stat
 
     from orrery.cli import output
+
+    if file is not None:
+        given, mode = _read_passphrase(file)
+        if stat.S_ISREG(mode) and mode & 0o077:
+            output.warn(
+                f"{file} holds a passphrase and other users can read it: run chmod 600 "
+                f"{shlex.quote(str(file))}"
+            )
+        return given
+    if (given_there := os.environ.get("ORRERY_PASSPHRASE")) is not None:
+        return given_there
+    if directory := os.environ.get("CREDENTIALS_DIRECTORY"):
+        credential = Path(directory) / _CREDENTIAL
+        if credential.exists():  # systemd has seen to who can read it
+            return _read_passphrase(credential)[0]
+    return None
+
+
+def _read_passphrase(file: Path) -> tuple[str, int]:
+    """What stands in a file without the end of its line, and the file's mode."""
     from orrery.custody.durable import unreadable
     from orrery.errors import UnreadableError
 
     try:
         mode = file.stat().st_mode
-        given = file.read_text(encoding="utf-8").rstrip("\r\n")
+        return file.read_text(encoding="utf-8").rstrip("\r\n"), mode
     except OSError as error:
         raise unreadable(file, "read", error) from None
     except UnicodeDecodeError:
         raise UnreadableError(f"{file} holds no text, and a passphrase is one") from None
-    if stat.S_ISREG(mode) and mode & 0o077:
-        output.warn(
-            f"{file} holds a passphrase and other users can read it: run chmod 600 "
-            f"{shlex.quote(str(file))}"
-        )
-    return given
 
 
 def tell_repairs(home: Home) -> None:

@@ -16,10 +16,16 @@ from orrery.cli.homes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from orrery.custody import KeyFile
+    from orrery.home import Home, WorldSettings
+
 app = typer.Typer(
-    help="Make and show the keys that sign Worlds.", no_args_is_help=True, rich_markup_mode=None
+    help="Make, show and lock the keys that sign Worlds.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -141,6 +147,78 @@ def _new_in_home(
                 + (", which names it; the key before signs that" if published else ""),
             ),
         ],
+    )
+
+
+@app.command("lock")
+def lock_keys(
+    world: _WorldOption = None,
+    home: HomeOption = HERE,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: _JsonOption = False,
+) -> None:
+    """Lock the signing keys of a World of a home with a passphrase (age).
+
+    Whoever signs needs it then: `orrery publish` takes it as this command does. Without it no
+    further revision can be signed, so keep it in a second place.
+    """
+    from orrery import home as homes
+
+    provider = new_passphrase_provider(passphrase_file)
+    with homes.Home.open(home, writer=True, passphrase=provider) as opened:
+        tell_repairs(opened)
+        wanted = choose_world(opened, world)
+        changed = homes.lock_keys(opened, wanted.name, homes.wall_clock_ms())
+        _tell_locks(opened, wanted, changed, locked=True, as_json=as_json)
+
+
+@app.command("unlock")
+def unlock_keys(
+    world: _WorldOption = None,
+    home: HomeOption = HERE,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: _JsonOption = False,
+) -> None:
+    """Keep the signing keys of a World of a home without a passphrase from now on."""
+    from orrery import home as homes
+
+    provider = passphrase_provider(passphrase_file)
+    with homes.Home.open(home, writer=True, passphrase=provider) as opened:
+        tell_repairs(opened)
+        wanted = choose_world(opened, world)
+        changed = homes.unlock_keys(opened, wanted.name, homes.wall_clock_ms())
+        _tell_locks(opened, wanted, changed, locked=False, as_json=as_json)
+
+
+def _tell_locks(
+    home: "Home",
+    world: "WorldSettings",
+    changed: "Sequence[KeyFile]",
+    *,
+    locked: bool,
+    as_json: bool,
+) -> None:
+    from orrery.cli import output
+
+    word = "locked" if locked else "unlocked"
+    if as_json:
+        output.print_json(
+            {
+                "world": f"{world.id:016x}",
+                "locked": locked,
+                "changed": [
+                    {"slot": key.slot, "file": str(key.path), "fingerprint": key.fingerprint}
+                    for key in changed
+                ],
+            }
+        )
+        return
+    if not changed:
+        output.print_verdict(f"the keys of {world.kind} {world.name} are {word} already")
+        return
+    output.print_facts(
+        f"keys of {world.kind} {world.name}, {word}",
+        [(key.slot, f"{key.fingerprint}, {key.path.relative_to(home.path)}") for key in changed],
     )
 
 

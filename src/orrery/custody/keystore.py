@@ -218,30 +218,48 @@ class KeyStore:
         self._finish_rotation(folder)
         return self.current(world_id)
 
-    def lock(self, world_id: int) -> None:
+    def lock(self, world_id: int) -> tuple[KeyFile, ...]:
         """Lock every key of a World that is not locked yet, with one passphrase.
 
+        Keys that are locked already must open with it too: one passphrase is all that `unlock`, or
+        a lock that was interrupted and is done again, can ask for.
+
+        Returns:
+            The keys that were locked now.
+
         Raises:
-            CustodyError: No passphrase is given, or as `keys`.
+            CustodyError: No passphrase is given, or another one than for the keys that are locked
+                already, or as `keys`. Nothing was locked.
             UnreadableError: A file cannot be written or removed.
         """
         folder = self._folder(world_id)
-        plain = [key for key in self.keys(world_id) if not key.locked]
-        passphrase = self._ask(f"the keys of World {world_id:016x}") if plain else ""
+        found = self.keys(world_id)
+        plain = [key for key in found if not key.locked]
+        if not plain:
+            return ()
+        passphrase = self._ask(f"every key of World {world_id:016x}")
+        for key in found:
+            if key.locked:
+                self._check_opens(key, passphrase)
         for key in plain:
             locked = key.path.with_name(f"{key.path.name}.age")
             self._write_locked(locked, folder, self._load(key.path), passphrase)
             remove(key.path)
+        paths = {key.path.with_name(f"{key.path.name}.age") for key in plain}
+        return tuple(key for key in self.keys(world_id) if key.path in paths)
 
-    def unlock(self, world_id: int) -> None:
+    def unlock(self, world_id: int) -> tuple[KeyFile, ...]:
         """Keep every key of a World without a passphrase from now on.
 
+        Returns:
+            The keys that were unlocked.
+
         Raises:
-            CustodyError: The passphrase is wrong, or as `keys`.
+            CustodyError: The passphrase is wrong, or as `keys`. Nothing was unlocked.
             UnreadableError: A file cannot be written or removed.
         """
         locked = [key for key in self.keys(world_id) if key.locked]
-        passphrase = self._ask(f"the keys of World {world_id:016x}") if locked else ""
+        passphrase = self._ask(f"every key of World {world_id:016x}") if locked else ""
         # All are opened before the first is written: a wrong passphrase changes nothing.
         loaded = [(key, self._load(key.path, key.public, passphrase)) for key in locked]
         for key, secret in loaded:
@@ -250,6 +268,20 @@ class KeyStore:
             self._note_public(self._folder(world_id), data, secret.public)
             write_file(key.path.with_suffix(""), secret.encode(), FILE_MODE, self._owner)
             remove(key.path)
+        paths = {key.path.with_suffix("") for key in locked}
+        return tuple(key for key in self.keys(world_id) if key.path in paths)
+
+    def _check_opens(self, key: KeyFile, passphrase: str) -> None:
+        try:
+            self._load(key.path, key.public, passphrase)
+        except CustodyError:
+            pass  # raised anew outside: nothing of the passphrase may travel with an error
+        else:
+            return
+        raise CustodyError(
+            f"{key.path} is locked already, and does not open with this passphrase: give the one "
+            "that it was locked with, so that one opens all keys of this World"
+        )
 
     def recover(self) -> tuple[str, ...]:
         """Bring to an end what was interrupted; to be called under the home's lock.

@@ -3,6 +3,7 @@
 from orrery.home.creating import create
 from orrery.home.document import SettingsEditor
 from orrery.home.home import Home, wall_clock_ms
+from orrery.home.locking import lock_keys, unlock_keys
 from orrery.home.named_endpoint import NamedEndpoint, WantedEndpoint
 from orrery.home.publishing import Proposal, propose, publish, rotate_key
 from orrery.home.resolving import DnsResolver, Resolution, ResolvedRoot, Resolver, resolve
@@ -34,9 +35,11 @@ __all__ = [
     "WantedEndpoint",
     "WorldSettings",
     "create",
+    "lock_keys",
     "propose",
     "publish",
     "resolve",
     "rotate_key",
+    "unlock_keys",
     "wall_clock_ms",
 ]

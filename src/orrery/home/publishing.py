@@ -162,7 +162,7 @@ def publish(
         after_ms=newest.world.timestamp_ms if newest is not None else 0,
         audit=AuditEntry(
             now_ms,
-            actor if actor is not None else _user(),
+            actor if actor is not None else user_name(),
             "publish",
             f"World {signed.id:016x} revision {timestamp_ms}, signed by {signer.fingerprint}, "
             f"names {fingerprint(signed.updates_must_be_signed_by)}"
@@ -223,7 +223,7 @@ def rotate_key(
     key = home.keys.new_key(world.id, entropy, locked=locked)
     home.store.audit(
         now_ms,
-        actor if actor is not None else _user(),
+        actor if actor is not None else user_name(),
         "rotate key",
         f"World {world.id:016x} will name {key.fingerprint}",
     )
@@ -266,7 +266,8 @@ def _check_as_a_node(before: World | None, signed: World, public_key: bytes) -> 
         )
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who runs this process, for the audit."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

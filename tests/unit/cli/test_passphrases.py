@@ -12,6 +12,7 @@ from orrery.errors import CustodyError, UnreadableError
 @pytest.fixture(autouse=True)
 def nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORRERY_PASSPHRASE", raising=False)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())
 
 
@@ -28,6 +29,34 @@ def test_the_file_comes_before_the_environment(
     monkeypatch.setenv("ORRERY_PASSPHRASE", "from the environment")
     assert provider(None)("a key") == "from the environment"
     assert provider(passphrase_file(tmp_path / "phrase"))("a key") == "open sesame"
+
+
+@pytest.mark.parametrize("provider", [passphrase_provider, new_passphrase_provider])
+def test_a_credential_of_systemd_comes_after_the_environment(
+    provider: type,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(CustodyError, match="the systemd credential orrery-passphrase"):
+        provider(None)("a key")
+    (tmp_path / "orrery-passphrase").write_text("from systemd\n")
+    (tmp_path / "orrery-passphrase").chmod(0o440)  # as an access list of systemd looks
+    assert provider(None)("a key") == "from systemd"
+    assert capsys.readouterr().err == ""
+    assert provider(passphrase_file(tmp_path / "phrase"))("a key") == "open sesame"
+    monkeypatch.setenv("ORRERY_PASSPHRASE", "from the environment")
+    assert provider(None)("a key") == "from the environment"
+
+
+def test_a_credential_that_cannot_be_read_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "orrery-passphrase").mkdir()
+    with pytest.raises(UnreadableError, match="orrery-passphrase cannot be read"):
+        passphrase_provider(None)("a key")
 
 
 def test_a_file_that_others_can_read_is_warned_of(

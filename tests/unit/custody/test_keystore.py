@@ -5,14 +5,14 @@ import stat
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from orrery.custody import KeyStore, age
+from orrery.custody import KeyStore
 from orrery.errors import CustodyError, OrreryError, UnreadableError
 from orrery.wire.signature import SigningKey, fingerprint
 from tests.crash.stepping import disk_full, machine
+from tests.unit.custody.locks import quick_lock
 from tests.unit.store.making import key
 
 WORLD_ID = 0x8056C2E21C000001
@@ -34,28 +34,9 @@ def store(directory: Path) -> KeyStore:
     return KeyStore(directory, _ask)
 
 
-@pytest.fixture
-def quick_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that is no lock, in the place of one that takes seconds on purpose."""
-
-    class WrongPassphraseError(Exception):
-        pass
-
-    def encrypt(data: bytes, passphrase: str) -> bytes:
-        salt = os.urandom(4)
-        return salt + passphrase.encode() + b"\0" + bytes(byte ^ salt[0] for byte in data)
-
-    def decrypt(data: bytes, passphrase: str) -> bytes:
-        salt, (used, _, rest) = data[:4], data[4:].partition(b"\0")
-        if used != passphrase.encode():
-            raise WrongPassphraseError
-        return bytes(byte ^ salt[0] for byte in rest)
-
-    fake = SimpleNamespace(
-        passphrase=SimpleNamespace(encrypt=encrypt, decrypt=decrypt),
-        DecryptError=WrongPassphraseError,
-    )
-    monkeypatch.setattr(age, "_pyrage", lambda: fake)
+@pytest.fixture(name="quick_lock")
+def _quick_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_lock(monkeypatch)
 
 
 def _entropy(number: int) -> Callable[[int], bytes]:
@@ -291,6 +272,43 @@ class TestLocked:
         with pytest.raises(CustodyError, match="the passphrase is wrong"):
             KeyStore(directory, lambda _what: "guess").unlock(WORLD_ID)
         assert [each.locked for each in store.keys(WORLD_ID)] == [True]
+
+    def test_one_passphrase_opens_all_keys(self, store: KeyStore, directory: Path) -> None:
+        store.new_key(WORLD_ID, _entropy(1), locked=True)
+        store.new_key(WORLD_ID, _entropy(2), locked=False)
+        with pytest.raises(CustodyError, match=r"previous\.c25519\.age is locked already"):
+            KeyStore(directory, lambda _what: "another one").lock(WORLD_ID)
+        assert [each.locked for each in store.keys(WORLD_ID)] == [False, True]
+        assert [each.public for each in store.lock(WORLD_ID)] == [key(2).public]
+        assert store.lock(WORLD_ID) == ()
+        assert [each.slot for each in store.unlock(WORLD_ID)] == ["current", "previous"]
+        assert store.unlock(WORLD_ID) == ()
+
+    def test_an_interrupted_lock_goes_on_with_its_passphrase_alone(self, tmp_path: Path) -> None:
+        stop, ended = 0, False
+        while not ended:
+            store = KeyStore(tmp_path / str(stop), _ask)
+            for number in (1, 2, 3):
+                store.new_key(WORLD_ID, _entropy(number))
+            with machine(stop) as running:
+                store.lock(WORLD_ID)
+            ended = not running.stopped
+            store.recover()
+            locked = [each.locked for each in store.keys(WORLD_ID)]
+            if any(locked) and not all(locked):
+                with pytest.raises(CustodyError, match="is locked already"):
+                    KeyStore(store.directory, lambda _what: "another one").lock(WORLD_ID)
+                assert [each.locked for each in store.keys(WORLD_ID)] == locked
+            store.lock(WORLD_ID)
+            assert all(each.locked for each in store.keys(WORLD_ID))
+            store.unlock(WORLD_ID)
+            assert _slots(store) == {
+                "current": [key(3).public],
+                "previous": [key(2).public],
+                "retired": [key(1).public],
+            }
+            stop += 1
+        assert stop > 10
 
     def test_an_empty_passphrase_is_refused(self, directory: Path) -> None:
         store = KeyStore(directory, lambda _what: "")

@@ -45,6 +45,15 @@ def decrypt(data: bytes, passphrase: str, path: Path) -> SigningKey:
     )
 
 
+def check_can_lock() -> None:
+    """Refuse to lock keys where the part of Orrery that locks is not installed.
+
+    Raises:
+        CustodyError: It is not.
+    """
+    _pyrage()
+
+
 def _pyrage() -> ModuleType:
     try:
         import pyrage  # noqa: PLC0415 - an optional part

@@ -6,29 +6,33 @@ the key, the revision; and last the note goes. Running it again after an interru
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from orrery.custody import PassphraseProvider, read_identity_secret, write_identity
+from orrery.custody.age import check_can_lock
 from orrery.custody.durable import make_directory, unreadable, write_file
 from orrery.custody.identity_file import SECRET_NAME
 from orrery.errors import ConflictError, DecodeError, OrreryError, UsageError
 from orrery.home.document import new_text
-from orrery.home.home import DATABASE_NAME, UNFINISHED_NAME, Clock, Home, wall_clock_ms
+from orrery.home.home import (
+    DATABASE_NAME,
+    UNFINISHED_NAME,
+    Clock,
+    Home,
+    called,
+    wall_clock_ms,
+)
 from orrery.home.named_endpoint import WantedEndpoint
 from orrery.home.publishing import propose, publish
 from orrery.home.resolving import Resolver
-from orrery.home.settings import FILE_NAME, Settings
+from orrery.home.settings import FILE_NAME, Settings, check_name
 from orrery.store import Store
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
 from orrery.wire.world import EARTH_ID, World, WorldType
-
-_LISTEN = (
-    Endpoint.from_text("0.0.0.0:9993", allow_any=True),
-    Endpoint.from_text("[::]:9993", allow_any=True),
-)
+from orrery.worlds.earth import EARTH
 
 
 def create(
@@ -70,7 +74,8 @@ def create(
             and there is none in the directory.
         lock_key: Whether to lock the signing key with a passphrase.
         passphrase: Called when the signing key is locked or used locked.
-        listen: Where the server will receive; port 9993 on every interface when left out.
+        listen: Where the server will receive; on every interface, at the ports of the endpoints,
+            when left out.
         resolver: Tells what names among the endpoints stand for; the DNS when left out.
         progress: Called while an identity is made, with the number of tries so far.
         clock: Tells the time, for the names of backups.
@@ -90,41 +95,54 @@ def create(
     """
     if not endpoints:
         raise UsageError("a root needs an endpoint: say under which address nodes reach it")
+    for each in (root_name, kind if name is None else name):
+        check_name(each)
+    given = None if identity_secret is None else read_identity_secret(identity_secret)
+    if given is not None:
+        given.validate()
     try:
         is_other = path.exists() and not path.is_dir()
     except OSError as error:
         raise unreadable(path, "opened", error) from error
     if is_other:
         raise UsageError(f"{path} is not a directory; name one that is, or that is not there yet")
+    if lock_key:
+        check_can_lock()
+    ask = _asking_once(passphrase)
     make_directory(path, 0o700)
-    home = Home(path, passphrase=_asking_once(passphrase), clock=clock)
+    home = Home(path, passphrase=ask, clock=clock)
     home.acquire(wait_s)
     try:
         _check_no_home(path)
         if kind == "planet":
             _check_no_foreign_planet(path)
         if (path / UNFINISHED_NAME).exists() and _has_revision(path):
-            return _finish(home, kind, endpoints, identity_secret)
-        write_file(
-            path / UNFINISHED_NAME,
-            b"orrery init has not come to its end here; run it again.\n",
-            0o600,
-            home.owner,
-        )
-        identity = _identity(home, identity_secret, entropy, progress)
+            return _finish(home, kind, endpoints, given)
+        # First all that can be refused, then what takes time, then what changes the disk.
+        identity = _identity(path, given, entropy, progress)
         if world_id is None:
             world_id = (
                 identity.address if kind == "moon" else _begun_id(path) or _random_id(entropy)
             )
+        places = tuple(dict.fromkeys(endpoints))
         text = new_text(
             name=name if name is not None else kind,
             kind=kind,
             world_id=world_id,
             root_name=root_name,
             identity=identity,
-            endpoints=endpoints,
-            listen=listen or _LISTEN,
+            endpoints=places,
+            listen=listen or _everywhere(place.port for place in places),
         )
+        if lock_key and ask is not None and not home.keys.world_ids():
+            ask("the new signing key")
+        write_file(
+            path / UNFINISHED_NAME,
+            b"orrery init has not come to its end here; run it again.\n",
+            0o600,
+            home.owner,
+        )
+        write_identity(path, identity, home.owner)
         home.save_settings(text)
         home.keys.recover()
         if not home.keys.keys(world_id):
@@ -138,6 +156,15 @@ def create(
         home.close()
         raise
     return home
+
+
+def _everywhere(ports: Iterable[int]) -> list[Endpoint]:
+    """Every address of the machine, of both families, at each of these ports."""
+    return [
+        Endpoint(any_address, port)
+        for port in dict.fromkeys(ports)
+        for any_address in (bytes(4), bytes(16))
+    ]
 
 
 def _asking_once(passphrase: PassphraseProvider | None) -> PassphraseProvider | None:
@@ -158,7 +185,7 @@ def _check_no_home(path: Path) -> None:
     for name in (FILE_NAME, DATABASE_NAME):
         if (path / name).exists():
             raise ConflictError(
-                f"{path} has a home already ({name} is there); name another directory, or change "
+                f"{called(path)} has a home already ({name} is there); name another, or change "
                 f"{FILE_NAME} and publish"
             )
 
@@ -176,7 +203,8 @@ def _check_no_foreign_planet(path: Path) -> None:
         raise unreadable(planet, "read", error) from error
     except DecodeError:
         return  # torn or foreign; kept in backups, and a node would not use it either
-    if found.id != EARTH_ID:
+    # Not by its id: mkworld gives that of Earth to every planet.
+    if found.updates_must_be_signed_by != EARTH.updates_must_be_signed_by:
         raise ConflictError(
             f"{planet} is the planet {found.id:016x}, and nodes that hold it would not follow a "
             "new one; name another directory, or move that file away if no node uses it"
@@ -191,7 +219,7 @@ def _has_revision(path: Path) -> bool:
 
 
 def _finish(
-    home: Home, kind: str, endpoints: Sequence[WantedEndpoint], identity_secret: Path | None
+    home: Home, kind: str, endpoints: Sequence[WantedEndpoint], given: Identity | None
 ) -> Home:
     """End an init that was interrupted after its revision was published."""
     home.open_store()
@@ -199,38 +227,35 @@ def _finish(
     (world,) = home.served_worlds()
     asked = (
         WorldType.PLANET if kind == "planet" else WorldType.MOON,
-        home.identity() if identity_secret is None else read_identity_secret(identity_secret),
+        given or home.identity(),
         set(endpoints),
     )
     begun = home.settings().world(f"{world.id:016x}").roots[0]
     if asked != (world.type, world.roots[0].identity, set(begun.endpoints)):
         raise ConflictError(
-            f"{home.path} was finished as an interrupted init had begun it, which is not what was "
-            f"asked for now; look at {FILE_NAME}, change it and publish, or remove the directory"
+            f"{called(home.path)} was finished as an interrupted init had begun it, which is not "
+            f"what was asked for now; look at {FILE_NAME}, change it and publish, or remove the "
+            "directory"
         )
     return home
 
 
 def _identity(
-    home: Home,
-    identity_secret: Path | None,
+    path: Path,
+    given: Identity | None,
     entropy: Callable[[int], bytes],
     progress: Callable[[int], None] | None,
 ) -> Identity:
-    own = home.path / SECRET_NAME
-    given = read_identity_secret(identity_secret) if identity_secret is not None else None
-    identity: Identity
-    if own.exists():
-        identity = read_identity_secret(own)
-        if given is not None and given != identity:
-            raise ConflictError(
-                f"{own} holds another identity than {identity_secret}; move it away, or leave out "
-                "the one that is given"
-            )
-    else:
-        identity = given or Identity.generate(entropy=entropy, progress=progress)
+    own = path / SECRET_NAME
+    if not own.exists():
+        return given or Identity.generate(entropy=entropy, progress=progress)
+    identity: Identity = read_identity_secret(own)
+    if given is not None and given != identity:
+        raise ConflictError(
+            f"{own} holds another identity, {identity.address:010x}, than the one that is given, "
+            f"{given.address:010x}; move it away, or leave out the one that is given"
+        )
     identity.validate()
-    write_identity(home.path, identity, home.owner)
     return identity
 
 

@@ -86,11 +86,27 @@ def _text(value: object, what: str) -> str:
 
 def _read_name(value: object) -> str:
     text = _text(value, "a name")
-    if not text.strip() or text != text.strip() or not text.isprintable():
-        raise _mistake("a name is made of visible characters, without blanks around it")
-    if len(text) > _LONGEST_NAME:
-        raise _mistake(f"a name has at most {_LONGEST_NAME} characters, and this has {len(text)}")
+    if (sentence := _wrong_name(text)) is not None:
+        raise _mistake(sentence)
     return text
+
+
+def check_name(text: str) -> None:
+    """Refuse a name of a World or root that is none.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if (sentence := _wrong_name(text)) is not None:
+        raise UsageError(f"{text[:_LONGEST_NAME]!r} is no name: {sentence}")
+
+
+def _wrong_name(text: str) -> str | None:
+    if not text.strip() or text != text.strip() or not text.isprintable():
+        return "a name is made of visible characters, without blanks around it"
+    if len(text) > _LONGEST_NAME:
+        return f"a name has at most {_LONGEST_NAME} characters, and this has {len(text)}"
+    return None
 
 
 def _read_world_id(value: object) -> int:
@@ -410,9 +426,10 @@ class Settings(_Table):
             if _WORLD_ID.fullmatch(name) and int(name, 16) == world.id:
                 return world
         names = [world.name for world in self.worlds]
+        near = difflib.get_close_matches(name, names, n=1)
         raise UsageError(
-            f"there is no World {name!r} in {FILE_NAME}{_did_you_mean(name, names)}; it has "
-            + ", ".join(names)
+            f"there is no World {name!r} in {FILE_NAME}: it has {', '.join(names)}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
         )
 
 

@@ -13,16 +13,24 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine, insert, select
 
+from orrery.rollout.state import Served
 from orrery.store import engine as engines
-from orrery.store import nodes, revisions, schema
+from orrery.store import forks as fork_rows
+from orrery.store import nodes, revisions, rollouts, schema
 from orrery.store.presence import NodePresence, presence
 from orrery.store.records import (
     Adoption,
     AdoptionCount,
     AdoptionRecord,
     AuditEntry,
+    Fork,
+    ForkCount,
+    Lease,
+    LeaseRecord,
     NodeRecord,
     Revision,
+    Rollout,
+    Serving,
     Sighting,
     SightingRecord,
 )
@@ -44,7 +52,7 @@ class Store:
         self._engine = engine
         self._watch_lock = threading.Lock()
         self._watcher: Connection | None = None
-        self._watched: tuple[int, int] | None = None
+        self._watched: tuple[int, int, int] | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -142,6 +150,7 @@ class Store:
         """
         with self._writing() as connection:
             revision = revisions.add(connection, world, now_ms, note, after_ms)
+            fork_rows.forget_world(connection, world)
             if audit is not None:
                 _write_audit(connection, audit)
         return revision
@@ -171,11 +180,19 @@ class Store:
             return revisions.world_ids(connection)
 
     def data_version(self) -> int:
-        """A number that changes when a revision is added, by this process or another.
+        """A number that changes with what roots serve, by this process or another.
 
+        That is when a revision is added, and when a rollout holds nodes back otherwise than before.
         Made to be asked many times a second: while nobody writes to the database this reads a few
         bytes of shared memory and no table.
         """
+        return self._watch()[1]
+
+    def rollout_version(self) -> int:
+        """A number that changes with any rollout; as cheap to ask as `data_version`."""
+        return self._watch()[2]
+
+    def _watch(self) -> tuple[int, int, int]:
         with self._watch_lock, engines.sentences(self.path):
             # PRAGMA data_version speaks of changes by other connections: so always one asks that
             # changes nothing itself.
@@ -185,8 +202,138 @@ class Store:
             with connection.begin():
                 written = int(connection.exec_driver_sql("PRAGMA data_version").scalar() or 0)
                 if self._watched is None or self._watched[0] != written:
-                    self._watched = (written, revisions.last_number(connection))
-            return self._watched[1]
+                    self._watched = (written, *_versions(connection))
+            return self._watched
+
+    def serving(self) -> Serving:
+        """What roots with this store serve, all of one moment.
+
+        Raises:
+            UpdateRefused: As `chain`.
+            DecodeError: What a rollout lets them serve was written by something else than Orrery.
+        """
+        with self._reading() as connection:
+            version, _ = _versions(connection)
+            chains = [
+                revisions.all_of(connection, world_id)
+                for world_id in revisions.world_ids(connection)
+            ]
+            served = rollouts.served(connection)
+        made = tuple(Chain(revision.world for revision in each) for each in chains)
+        return Serving(version, made, served)
+
+    # Rollouts
+
+    def create_rollout(
+        self,
+        world_id: int,
+        plan: str,
+        now_ms: int,
+        *,
+        served: Served | None = None,
+        audit: AuditEntry | None = None,
+    ) -> Rollout:
+        """Begin a rollout: version 1, planned, step 0, no cohort open.
+
+        Args:
+            world_id: The World.
+            plan: What is to be done, as JSON.
+            now_ms: The clock.
+            served: What roots serve from now on; left out, what the last rollout of this World
+                held back stays held back.
+            audit: An audit entry to write in the same transaction.
+
+        Raises:
+            ConflictError: Another rollout of this World is not over.
+            UsageError: `served` is of another World, or holds back to no revision.
+        """
+        with self._writing() as connection:
+            rollout = rollouts.create(connection, world_id, plan, now_ms, served)
+            if audit is not None:
+                _write_audit(connection, audit)
+        return rollout
+
+    def update_rollout(
+        self,
+        changed: Rollout,
+        now_ms: int,
+        *,
+        lease: Lease | None = None,
+        audit: AuditEntry | None = None,
+    ) -> Rollout:
+        """Store what became of a rollout.
+
+        Args:
+            changed: The rollout as it was read, with changes: `replace(rollout, step=2)`. Its
+                `version` says what it was read as.
+            now_ms: The clock.
+            lease: Change nothing unless this lease is still the caller's.
+            audit: An audit entry to write in the same transaction.
+
+        Returns:
+            The rollout as it is stored now, with its new version.
+
+        Raises:
+            ConflictError: Somebody else changed it since, or has taken the lease.
+            UsageError: It is over and is to go on, its plan is another, or it is to serve what
+                cannot be served.
+        """
+        with self._writing() as connection:
+            rollout = rollouts.change(connection, changed, now_ms, lease)
+            if audit is not None:
+                _write_audit(connection, audit)
+        return rollout
+
+    def active_rollout(self, world_id: int) -> Rollout | None:
+        """The rollout of a World that is not over, None when there is none."""
+        with self._reading() as connection:
+            return rollouts.active(connection, world_id)
+
+    def rollout(self, number: int) -> Rollout | None:
+        """A rollout by its number, None when there is none."""
+        with self._reading() as connection:
+            return rollouts.one(connection, number)
+
+    def rollouts(self, limit: int = 100, *, world_id: int | None = None) -> tuple[Rollout, ...]:
+        """The last rollouts, last first; of one World, or of all."""
+        with self._reading() as connection:
+            return rollouts.listing(connection, world_id, limit)
+
+    # Leases
+
+    def acquire_lease(self, name: str, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
+        """Take a lease, unless somebody else has it.
+
+        Args:
+            name: What it allows, such as "conductor".
+            holder: Who takes it, another word for each process that ever does.
+            now_ms: The clock.
+            ttl_ms: How long it runs unless it is renewed.
+
+        Returns:
+            The lease with its token, None when somebody else has it.
+        """
+        with self._writing() as connection:
+            return rollouts.acquire_lease(connection, name, holder, now_ms, ttl_ms)
+
+    def renew_lease(self, lease: Lease, now_ms: int, ttl_ms: int) -> bool:
+        """Keep a lease for longer.
+
+        Returns:
+            Whether it is still the caller's; one that ran out stays so until somebody takes it.
+        """
+        with self._writing() as connection:
+            return rollouts.renew_lease(connection, lease, now_ms, ttl_ms)
+
+    def release_lease(self, lease: Lease) -> None:
+        """Let go of a lease. One that somebody else has by now is left to them."""
+        with self._writing() as connection:
+            rollouts.release_lease(connection, lease)
+
+    def lease(self, name: str) -> LeaseRecord | None:
+        """Who has a lease, or had it last; None if nobody ever had."""
+        with self._reading() as connection:
+            return rollouts.lease_of(connection, name)
 
     # Nodes
 
@@ -194,25 +341,28 @@ class Store:
         self,
         sightings: Sequence[Sighting] = (),
         adoptions: Sequence[Adoption] = (),
+        forks: Sequence[Fork] = (),
         *,
         now_ms: int | None = None,
     ) -> None:
         """Write what was seen; one transaction per batch.
 
         A batch of more than 10,000 is written as several, so that no other writer waits long.
-        Order and repetition do not matter: what was seen later wins.
+        Order and repetition do not matter: what was seen later wins, and of what was seen in one
+        millisecond a fork.
 
         Args:
             sightings: What nodes told.
             adoptions: What is known that they hold.
+            forks: What is known that they hold and is none of ours.
             now_ms: The clock. What is stored with a later time was written before the clock was
                 set back, and wins no more. Left out, no such claim is made.
         """
-        size = max(len(sightings), len(adoptions))
+        size = max(len(sightings), len(adoptions), len(forks))
         for start in range(0, size, _LARGEST_BATCH):
             part = slice(start, start + _LARGEST_BATCH)
             with self._writing() as connection:
-                nodes.record(connection, sightings[part], adoptions[part], now_ms)
+                nodes.record(connection, sightings[part], adoptions[part], forks[part], now_ms)
 
     def nodes(
         self,
@@ -277,6 +427,18 @@ class Store:
         with self._reading() as connection:
             return nodes.adoption_counts(connection, world_id, seen_since_ms)
 
+    def fork_counts(
+        self, world_id: int | None = None, seen_since_ms: int = 0
+    ) -> tuple[ForkCount, ...]:
+        """The forks that nodes hold, and how many hold each, largest timestamp first.
+
+        Args:
+            world_id: Only this World.
+            seen_since_ms: Count only nodes seen at this time or later.
+        """
+        with self._reading() as connection:
+            return fork_rows.counts(connection, world_id, seen_since_ms)
+
     def adoptions(self, world_id: int, timestamp_ms: int) -> tuple[AdoptionRecord, ...]:
         """Who adopted a revision and when, earliest first."""
         with self._reading() as connection:
@@ -330,6 +492,12 @@ class Store:
                 select(AuditRow.__table__).order_by(AuditRow.number.desc()).limit(limit)
             )
             return tuple(AuditEntry(r.at_ms, r.actor, r.action, r.detail) for r in rows)
+
+
+def _versions(connection: Connection) -> tuple[int, int]:
+    """What `data_version` and `rollout_version` say."""
+    served, changes = rollouts.counts(connection)
+    return revisions.last_number(connection) + served, changes
 
 
 def _write_audit(connection: Connection, entry: AuditEntry) -> None:

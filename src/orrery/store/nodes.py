@@ -7,27 +7,35 @@ history then grows with what happens, not with the traffic.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, delete, func, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 
+from orrery.store import forks as fork_rows
 from orrery.store import revisions
+from orrery.store.batches import Values, execute_many, is_later
 from orrery.store.records import (
     Adoption,
     AdoptionCount,
     AdoptionRecord,
+    Fork,
     Holding,
     How,
     NodeRecord,
     Sighting,
     SightingRecord,
 )
-from orrery.store.tables import AdoptionRow, HoldingRow, NodeRow, RevisionRow, SightingRow
+from orrery.store.tables import (
+    AdoptionRow,
+    ForkRow,
+    HoldingRow,
+    NodeRow,
+    RevisionRow,
+    SightingRow,
+)
 from orrery.wire.address import Address
-
-_Values = dict[str, Any]
 
 _NAMES_PER_STATEMENT = 500  # SQLite once allowed 999 variables in a statement
 
@@ -36,30 +44,31 @@ def record(
     connection: Connection,
     sightings: Sequence[Sighting],
     adoptions: Sequence[Adoption],
+    forks: Sequence[Fork],
     now_ms: int | None,
 ) -> None:
     """Write a batch inside the caller's write transaction.
 
     A planet of others that a HELLO reports is kept with the sighting, but is no holding: a stranger
     may report any id. Moons of others are not kept. Likewise only a revision can be adopted; a
-    timestamp of ours that no revision has is a holding alone.
+    timestamp of ours that no revision has is a holding, and where somebody saw it so, a fork.
     """
     ours = set(revisions.world_ids(connection))
     _record_nodes(connection, sightings, now_ms)
     _record_sightings(connection, sightings, ours)
-    _record_holdings(connection, sightings, adoptions, ours, now_ms)
-    _record_adoptions(connection, adoptions, ours)
-
-
-def _is_later(new: Any, old: Any, now_ms: int | None) -> ColumnElement[bool]:
-    """Whether a new time is to replace an old one: also one from before the clock was set back."""
-    return new >= old if now_ms is None else or_(new >= old, old > now_ms)
+    held = [*adoptions, *map(_held, forks)]
+    _record_holdings(connection, sightings, held, ours, now_ms)
+    if adoptions or forks:
+        published = _published(connection)
+        _record_adoptions(connection, adoptions, published)
+        fork_rows.forget_adopted(connection, adoptions, now_ms)
+        fork_rows.record(connection, forks, published, now_ms)
 
 
 def _record_nodes(
     connection: Connection, sightings: Sequence[Sighting], now_ms: int | None
 ) -> None:
-    last: dict[Address, _Values] = {}
+    last: dict[Address, Values] = {}
     for sighting in sightings:
         before = last.get(sighting.address)
         if before is not None and before["last_seen_ms"] > sighting.seen_at_ms:
@@ -98,12 +107,12 @@ def _record_nodes(
             "last_seen_ms",
         )
     }
-    _execute_many(
+    execute_many(
         connection,
         statement.on_conflict_do_update(
             index_elements=[NodeRow.address],
             set_=changed,
-            where=_is_later(new.last_seen_ms, NodeRow.last_seen_ms, now_ms),
+            where=is_later(new.last_seen_ms, NodeRow.last_seen_ms, now_ms),
         ),
         last.values(),
     )
@@ -112,7 +121,7 @@ def _record_nodes(
 def _record_sightings(
     connection: Connection, sightings: Sequence[Sighting], ours: set[int]
 ) -> None:
-    rows: dict[tuple[Address, bytes], _Values] = {}
+    rows: dict[tuple[Address, bytes], Values] = {}
     for sighting in sightings:
         moons = [moon for moon in sighting.moons if moon[0] in ours]
         moons_text = json.dumps([[f"{id_:016x}", time] for id_, time in moons]) if moons else ""
@@ -141,7 +150,7 @@ def _record_sightings(
         }
     statement = insert(SightingRow)
     new = statement.excluded
-    _execute_many(
+    execute_many(
         connection,
         statement.on_conflict_do_update(
             index_elements=[SightingRow.address, SightingRow.told],
@@ -170,7 +179,7 @@ def _record_holdings(
     ours: set[int],
     now_ms: int | None,
 ) -> None:
-    rows: dict[tuple[Address, int], _Values] = {}
+    rows: dict[tuple[Address, int], Values] = {}
 
     def hold(address: Address, world_id: int, timestamp_ms: int, at_ms: int, how: How) -> None:
         before = rows.get((address, world_id))
@@ -198,28 +207,32 @@ def _record_holdings(
         )
     statement = insert(HoldingRow)
     new = statement.excluded
-    _execute_many(
+    execute_many(
         connection,
         statement.on_conflict_do_update(
             index_elements=[HoldingRow.address, HoldingRow.world_id],
             set_={name: new[name] for name in ("timestamp_ms", "at_ms", "how")},
-            where=_is_later(new.at_ms, HoldingRow.at_ms, now_ms),
+            where=is_later(new.at_ms, HoldingRow.at_ms, now_ms),
         ),
         rows.values(),
     )
 
 
+def _held(fork: Fork) -> Adoption:
+    """A fork is held as a revision would be, though not adopted."""
+    how: How = "probe" if fork.mark else "hello"
+    return Adoption(fork.address, fork.world_id, fork.timestamp_ms, fork.at_ms, how)
+
+
+def _published(connection: Connection) -> set[tuple[int, int]]:
+    revision = select(RevisionRow.world_id, RevisionRow.timestamp_ms)
+    return {(row.world_id, row.timestamp_ms) for row in connection.execute(revision)}
+
+
 def _record_adoptions(
-    connection: Connection, adoptions: Sequence[Adoption], ours: set[int]
+    connection: Connection, adoptions: Sequence[Adoption], published: set[tuple[int, int]]
 ) -> None:
-    if not adoptions:
-        return
-    published = {
-        (row.world_id, row.timestamp_ms)
-        for row in connection.execute(select(RevisionRow.world_id, RevisionRow.timestamp_ms))
-        if row.world_id in ours
-    }
-    rows: dict[tuple[int, int, Address], _Values] = {}
+    rows: dict[tuple[int, int, Address], Values] = {}
     for adoption in sorted(adoptions, key=lambda adoption: adoption.at_ms):
         if (adoption.world_id, adoption.timestamp_ms) not in published:
             continue
@@ -236,7 +249,7 @@ def _record_adoptions(
         )
         row["last_at_ms"] = adoption.at_ms
     statement = insert(AdoptionRow)
-    _execute_many(
+    execute_many(
         connection,
         statement.on_conflict_do_update(
             index_elements=[
@@ -248,11 +261,6 @@ def _record_adoptions(
         ),
         rows.values(),
     )
-
-
-def _execute_many(connection: Connection, statement: Any, rows: Iterable[_Values]) -> None:
-    if batch := list(rows):
-        connection.execute(statement, batch)
 
 
 def listing(
@@ -280,6 +288,7 @@ def listing(
         holdings.setdefault(row.address, []).append(
             Holding(row.world_id, row.timestamp_ms, row.at_ms, row.how)
         )
+    forks = fork_rows.of_nodes(connection, chosen.scalar_subquery())
     rows = connection.execute(
         select(NodeRow.__table__)
         .where(NodeRow.address.in_(chosen.scalar_subquery()))
@@ -297,6 +306,7 @@ def listing(
             planet_id=row.planet_id,
             planet_timestamp_ms=row.planet_timestamp_ms,
             holdings=tuple(holdings.get(row.address, ())),
+            forks=tuple(forks.get(row.address, ())),
         )
         for row in rows
     )
@@ -364,16 +374,27 @@ def adoption_counts(
     connection: Connection, world_id: int | None, seen_since_ms: int
 ) -> tuple[AdoptionCount, ...]:
     """How many nodes hold which timestamp, by World, largest timestamp first."""
+    forked = and_(
+        ForkRow.address == HoldingRow.address,
+        ForkRow.world_id == HoldingRow.world_id,
+        ForkRow.timestamp_ms == HoldingRow.timestamp_ms,
+        ForkRow.mark != b"",
+    )
+    is_forked = ForkRow.address.is_not(None)
     statement = (
-        select(HoldingRow.world_id, HoldingRow.timestamp_ms, func.count())
+        select(HoldingRow.world_id, HoldingRow.timestamp_ms, is_forked, func.count())
         .join(NodeRow, NodeRow.address == HoldingRow.address)
+        .outerjoin(ForkRow, forked)
         .where(NodeRow.last_seen_ms >= seen_since_ms)
-        .group_by(HoldingRow.world_id, HoldingRow.timestamp_ms)
+        .group_by(HoldingRow.world_id, HoldingRow.timestamp_ms, is_forked)
     )
     if world_id is not None:
         statement = statement.where(HoldingRow.world_id == world_id)
-    counts = [AdoptionCount(id_, time, nodes) for id_, time, nodes in connection.execute(statement)]
-    return tuple(sorted(counts, key=lambda found: (found.world_id, -found.timestamp_ms)))
+    counts = [
+        AdoptionCount(id_, time, nodes, bool(fork))
+        for id_, time, fork, nodes in connection.execute(statement)
+    ]
+    return tuple(sorted(counts, key=lambda each: (each.world_id, -each.timestamp_ms, each.forked)))
 
 
 def adoptions_of(
@@ -437,5 +458,6 @@ def forget_nodes(connection: Connection, before_ms: int, most_rows: int, chunk: 
         connection.execute(delete(SightingRow).where(SightingRow.address.in_(some)))
         connection.execute(delete(HoldingRow).where(HoldingRow.address.in_(some)))
         connection.execute(delete(AdoptionRow).where(AdoptionRow.address.in_(some)))
+        fork_rows.forget_nodes(connection, some)
         connection.execute(delete(NodeRow).where(NodeRow.address.in_(some)))
     return len(gone)

@@ -6,6 +6,9 @@
     sightings   one row per thing a node told; told again, only the row's last time moves
     holdings    one row per node and World: the timestamp last known to be held
     adoptions   one row per node and revision: when it was first and last known to be held
+    forks       one row per node and World, where what it holds is none of ours
+    rollouts    one row per rollout; of those of one World, one at most that has not ended
+    leases      who does what only one process may do at a time; rows stay when they are let go
     audit       who did what
 
 World ids are 16 and addresses 10 lower-case hex digits, so that a person with an SQL prompt finds
@@ -21,6 +24,7 @@ from sqlalchemy import (
     BigInteger,
     Dialect,
     ForeignKeyConstraint,
+    Index,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -28,6 +32,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -193,6 +198,73 @@ class AdoptionRow(Base):
     first_at_ms: Mapped[int] = mapped_column(BigInteger())
     last_at_ms: Mapped[int] = mapped_column(BigInteger())
     how: Mapped[str] = mapped_column(String(8))
+
+
+class ForkRow(Base):
+    """That a node holds a World with an id of ours which is none of ours.
+
+    `mark` tells Worlds of one timestamp apart, and is empty as long as only the timestamp is known;
+    `roots` are the addresses of its roots, with blanks between them.
+    """
+
+    __tablename__ = "forks"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    address: Mapped[int] = mapped_column(_address(), primary_key=True)
+    world_id: Mapped[int] = mapped_column(_world_id(), primary_key=True)
+    timestamp_ms: Mapped[int] = mapped_column(Unsigned64())
+    mark: Mapped[bytes] = mapped_column(LargeBinary())
+    wanted_key: Mapped[bytes | None] = mapped_column(LargeBinary())
+    roots: Mapped[str] = mapped_column(Text())
+    first_at_ms: Mapped[int] = mapped_column(BigInteger())
+    last_at_ms: Mapped[int] = mapped_column(BigInteger())
+
+
+class RolloutRow(Base):
+    """A rollout.
+
+    `plan`, `intents` and `served` are JSON, the last one empty where nothing is held back;
+    `version` counts all changes, `served_version` those of `served`.
+    """
+
+    __tablename__ = "rollouts"
+    __table_args__ = (
+        Index(
+            "uq_rollouts_active",
+            "world_id",
+            unique=True,
+            sqlite_where=text("ended_at_ms IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    world_id: Mapped[int] = mapped_column(_world_id())
+    version: Mapped[int] = mapped_column(BigInteger())
+    state: Mapped[str] = mapped_column(String(16))
+    step: Mapped[int]
+    cohort: Mapped[int]
+    reason: Mapped[str] = mapped_column(Text())
+    plan: Mapped[str] = mapped_column(Text())
+    intents: Mapped[str] = mapped_column(Text())
+    served: Mapped[str] = mapped_column(Text())
+    served_version: Mapped[int] = mapped_column(BigInteger())
+    created_at_ms: Mapped[int] = mapped_column(BigInteger())
+    changed_at_ms: Mapped[int] = mapped_column(BigInteger())
+    ended_at_ms: Mapped[int | None] = mapped_column(BigInteger())
+
+
+class LeaseRow(Base):
+    """A lease; `token` grows each time that somebody takes it."""
+
+    __tablename__ = "leases"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str] = mapped_column(Text())
+    token: Mapped[int] = mapped_column(BigInteger())
+    until_ms: Mapped[int] = mapped_column(BigInteger())
+    ttl_ms: Mapped[int] = mapped_column(BigInteger())
 
 
 class AuditRow(Base):

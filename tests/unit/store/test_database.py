@@ -5,7 +5,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
@@ -66,6 +68,30 @@ def test_migrations_make_the_tables_that_the_code_knows(tmp_path: Path) -> None:
 def test_the_newest_migration_is_the_one_named() -> None:
     scripts = ScriptDirectory(str(Path(migrations_package.__file__).parent))
     assert scripts.get_heads() == [schema.NEWEST_MIGRATION]
+
+
+@pytest.mark.parametrize("migration", ["0001"])
+def test_a_database_of_an_older_orrery_keeps_what_it_knows(tmp_path: Path, migration: str) -> None:
+    path = tmp_path / "orrery.db"
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations_package.__file__).parent))
+    writer = engine.connect(path)
+    with engine.writing(writer, path) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, migration)
+        revision = world(NOW_MS)
+        connection.exec_driver_sql(
+            "INSERT INTO revisions VALUES (7, ?, ?, ?, 5, 'old')",
+            (f"{WORLD_ID:016x}", NOW_MS, revision.encode()),
+        )
+        connection.exec_driver_sql("INSERT INTO audit VALUES (3, 5, 'alice', 'look', '')")
+    writer.dispose()
+    with Store.open(path) as store:
+        assert [(each.number, each.world) for each in store.revisions(WORLD_ID)] == [(7, revision)]
+        assert [entry.actor for entry in store.audit_entries()] == ["alice"]
+        assert store.rollouts() == ()
+        assert store.fork_counts() == ()
+        assert store.data_version() == 7
 
 
 def test_a_database_of_a_newer_orrery_is_refused(tmp_path: Path) -> None:

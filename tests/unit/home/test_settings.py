@@ -1,7 +1,11 @@
+import re
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import tomlkit
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orrery.errors import DecodeError, UnreadableError, UsageError
 from orrery.home import Settings, SettingsEditor
@@ -475,3 +479,52 @@ def test_an_edit_that_makes_no_sense_gives_no_text() -> None:
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
 def test_endpoints_are_read_as_they_are_written(endpoint: Endpoint) -> None:
     assert Endpoint.from_text(write_endpoint(endpoint)) == endpoint
+
+
+_FIRST = new_text(
+    name="home",
+    kind="planet",
+    world_id=1,
+    root_name="one",
+    identity=identity(0),
+    endpoints=ENDPOINTS,
+    listen=ENDPOINTS,
+)
+_VALUES = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+_KEYS = [line.partition(" = ")[0] for line in _FIRST.split("\n") if re.match(r"\w+ = ", line)]
+
+
+def _is_read_or_told(text: str) -> None:
+    try:
+        Settings.parse(text)
+    except DecodeError as error:
+        message = str(error)
+    else:
+        return
+    for line in message.split("\n"):
+        found = re.match(r"orrery\.toml, line (\d+): \S", line)
+        assert found is not None
+        assert 1 <= int(found[1]) <= text.count("\n") + 1
+
+
+@settings(max_examples=400)
+@given(data=st.data())
+def test_settings_with_anything_changed_are_read_or_told(data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(_FIRST)))
+    end = data.draw(st.integers(start, min(start + 30, len(_FIRST))))
+    more = data.draw(st.text(st.sampled_from("[]{}\"'=.#\n \\0a%") | st.characters(), max_size=8))
+    _is_read_or_told(_FIRST[:start] + more + _FIRST[end:])
+
+
+@settings(max_examples=400)
+@given(key=st.sampled_from(_KEYS), value=_VALUES)
+def test_settings_with_any_value_are_read_or_told(key: str, value: object) -> None:
+    held = tomlkit.inline_table()
+    held["it"] = value
+    written = held.as_string().removeprefix("{").removesuffix("}").partition("=")[2]
+    text = re.sub(rf"^{key} = .*$", lambda _: f"{key} ={written}", _FIRST, flags=re.MULTILINE)
+    _is_read_or_told(text)

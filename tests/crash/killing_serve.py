@@ -96,10 +96,11 @@ class _Nodes:
 
     async def live(self) -> None:
         while True:
+            self._lives_with = dict(self._planets)
             fleet = Fleet(
                 [
                     LeafNode.holding(identity(number), os.urandom, planet, (), self._clock.now_ms())
-                    for number, planet in self._planets.items()
+                    for number, planet in self._lives_with.items()
                 ],
                 bind_sockets(["127.0.0.1"], 2),
                 self._clock,
@@ -115,7 +116,8 @@ class _Nodes:
             digest = hashlib.sha256(event.world.encode()).hexdigest()
             self._tell({"node": index, "timestamp_ms": event.world.timestamp_ms, "sha256": digest})
         elif isinstance(event, UpstreamAnswered):
-            self._tell({"node": index})
+            said = self._lives_with[_NODES[index]]
+            self._tell({"node": index, "timestamp_ms": said.timestamp_ms})
 
     def _tell(self, report: dict[str, object]) -> None:
         os.write(self._told, json.dumps(report).encode() + b"\n")
@@ -128,6 +130,8 @@ class _Heard:
         self._source = source
         self._rest = b""
         self.answers = 0
+        self.said: dict[int, int] = {}
+        """What each node said in the last HELLO that was answered."""
         self.holds: dict[int, int] = {}
         self.taken: dict[int, str] = {}
 
@@ -138,10 +142,11 @@ class _Heard:
         *lines, self._rest = (self._rest + os.read(self._source, 65_536)).split(b"\n")
         for line in lines:
             report = json.loads(line)
-            if "sha256" not in report:
+            timestamp_ms, digest = report["timestamp_ms"], report.get("sha256")
+            if digest is None:
                 self.answers += 1
+                self.said[report["node"]] = timestamp_ms
                 continue
-            timestamp_ms, digest = report["timestamp_ms"], report["sha256"]
             assert self.taken.setdefault(timestamp_ms, digest) == digest, "two Worlds of one time"
             assert timestamp_ms > self.holds.get(report["node"], 0)
             self.holds[report["node"]] = timestamp_ms

@@ -156,6 +156,11 @@ def choose_world(home: Home, name: str | None) -> WorldSettings:
     return settings.worlds[0]
 
 
+def home_option(home: Path) -> str:
+    """What to add to a command so that it is about this home too, empty where it is anyway."""
+    return "" if home == HERE else f" --home {shlex.quote(str(home))}"
+
+
 def show_search(tries: int) -> None:
     """Progress of the search for an identity, on one line."""
     print(f"\rtried {tries} keys, about 15 are needed ", end="", file=sys.stderr, flush=True)

@@ -2,7 +2,7 @@
 # ruff: noqa: PLC0415 - each command imports what it needs, so that the others start fast
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,14 @@ from orrery.cli.homes import (
     HomeOption,
     JsonOption,
     PassphraseFileOption,
+    home_option,
     new_passphrase_provider,
     show_search,
 )
+
+if TYPE_CHECKING:
+    from orrery.wire.address import Address
+    from orrery.wire.world import World
 
 
 def init(
@@ -100,25 +105,27 @@ def init(
             )
             return
         kind = world.type.name.lower()
-        here = "" if home == HERE else f" --home {home}"
         output.print_facts(
             f"{kind} {world.id:016x}",
             [
                 ("root", f"{root.address:010x}"),
                 ("endpoints", ", ".join(str(each) for each in world.roots[0].endpoints)),
                 ("signing key", fingerprint(world.updates_must_be_signed_by)),
-                (
-                    "give to nodes",
-                    f"{path}, in their home directory, then restart them"
-                    if kind == "planet"
-                    else f"zerotier-cli orbit {world.id:010x} {root.address:010x}",
-                ),
+                ("give to nodes", _how_nodes_get(world, root.address, path)),
                 *(
                     [("their planet", f"the official one; if not, put its file into {home}")]
                     if kind == "moon"
                     else []
                 ),
                 ("keep a copy", f"{made.path / 'keys.d'}: without it no node takes an update"),
-                ("next", f"orrery serve{here}"),
+                ("next", f"orrery serve{home_option(home)}"),
             ],
         )
+
+
+def _how_nodes_get(world: "World", root: "Address", path: Path) -> str:
+    if world.type.name == "PLANET":
+        return f"{path}, in their home directory, then restart them"
+    if world.id >> 40:  # zerotier-cli knows no longer ids
+        return f"{path}, in moons.d of their home directory, then restart them"
+    return f"zerotier-cli orbit {world.id:010x} {root:010x}"

@@ -1,6 +1,7 @@
 """`orrery key`: the key pairs that sign Worlds."""
 # ruff: noqa: PLC0415 - each command imports what it needs, so that the others start fast
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from orrery.cli.homes import (
     HomeOption,
     PassphraseFileOption,
     choose_world,
+    home_option,
     new_passphrase_provider,
     passphrase_provider,
     tell_repairs,
@@ -136,14 +138,13 @@ def _new_in_home(
             }
         )
         return
-    here = "" if path == HERE else f" --home {path}"
     output.print_facts(
         f"signing key {made.fingerprint}",
         [
             ("file", f"{made.path}, mode 0600: keep a copy of it"),
             (
                 "next",
-                f"orrery publish {world.name}{here}"
+                f"orrery publish {shlex.quote(world.name)}{home_option(path)}"
                 + (", which names it; the key before signs that" if published else ""),
             ),
         ],
@@ -274,8 +275,6 @@ def show(
 
     With --world, the keys of a World of a home.
     """
-    import shlex
-
     from orrery.errors import UsageError
 
     if world is not None and file is None:

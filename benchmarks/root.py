@@ -32,7 +32,8 @@ from orrery.lab.seeded import seeded_entropy
 from orrery.vl1.limits import Allowance
 from orrery.vl1.path import Path
 from orrery.vl1.push import PushSettings
-from orrery.vl1.root import KnownNode, RootLimits, RootNode
+from orrery.vl1.root import RootLimits, RootNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.vl1.strangers import StrangerLimits
 from orrery.wire.cipher import CipherSuite, SharedKeys, packet_cipher
 from orrery.wire.endpoint import Endpoint

@@ -21,7 +21,8 @@ from orrery.vl1.leaf import MAX_PEERS, MAX_QUEUED, LeafNode
 from orrery.vl1.limits import Allowance
 from orrery.vl1.path import Path
 from orrery.vl1.peer import MAX_PATHS
-from orrery.vl1.root import KnownNode, RootLimits, RootNode
+from orrery.vl1.root import RootLimits, RootNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.vl1.sent import MAX_SENT
 from orrery.vl1.strangers import StrangerLimits
 from orrery.wire.address import Address

@@ -12,7 +12,8 @@ from orrery.lab.seeded import seeded_entropy
 from orrery.vl1.events import WorldTaken
 from orrery.vl1.leaf import LeafNode
 from orrery.vl1.push import PushSettings
-from orrery.vl1.root import KnownNode, RootLimits, RootNode
+from orrery.vl1.root import RootLimits, RootNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.world import WorldType
 

@@ -10,7 +10,8 @@ from orrery.lab.network import Link
 from orrery.vl1.events import AdoptionLearned, ForkSeen, How, NodeSeen, WorldServed, WorldTaken
 from orrery.vl1.leaf import LeafNode
 from orrery.vl1.push import PushSettings
-from orrery.vl1.root import KnownNode, RootNode
+from orrery.vl1.root import RootNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.verbs import WorldHeld
 from orrery.wire.world import WorldType

@@ -9,7 +9,7 @@ import pytest
 from orrery.lab.identities import make_unproven_identity
 from orrery.lab.network import Nat, NatKind
 from orrery.vl1.events import EchoAnswered, FrameReceived, Introduced
-from orrery.vl1.root import KnownNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.packet import Verb
 from tests.simulation.scene import Scene, leaf_of

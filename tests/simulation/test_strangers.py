@@ -12,7 +12,7 @@ from orrery.lab.network import PROOF_MS, Nat, NatKind
 from orrery.vl1.events import Drop, NodeSeen
 from orrery.vl1.leaf import LeafNode
 from orrery.vl1.path import Path
-from orrery.vl1.root import KnownNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.packet import Verb

@@ -5,7 +5,8 @@ from __future__ import annotations
 from orrery.lab.chains import ChainMaker, root_of, table_of
 from orrery.lab.identities import make_unproven_identity
 from orrery.lab.network import Host
-from orrery.vl1.root import UPSTREAM_HELLO_MS, KnownNode, RootNode
+from orrery.vl1.root import UPSTREAM_HELLO_MS, RootNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.world import WorldType
 from tests.simulation.scene import ROOT_ENDPOINT, SECOND_ENDPOINT, Scene, leaf_of

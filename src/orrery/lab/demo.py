@@ -203,6 +203,7 @@ class _Demo:
         self._sleepers = tuple(range(nodes))[:: max(1, nodes // sleepers)][:sleepers]
         self._online: set[int] = set()
         self._published: dict[int, _Published] = {}
+        self._taken: list[tuple[int, int, float]] = []
         self._changed = asyncio.Event()
         self._woken_ms: float | None = None
         self._began = time.monotonic()
@@ -336,6 +337,7 @@ class _Demo:
         number = len(self._published) + 2
         self._published[world.timestamp_ms] = _Published(number, world, called_ms)
         self.events.put_nowait(RevisionPublished(number, world, change))
+        self._note_all_taken()
 
     def _sign(self, endpoints: tuple[Endpoint, ...], rotate: bool) -> tuple[float, World]:
         with Home.open(self._home_path, writer=True) as home:
@@ -353,7 +355,6 @@ class _Demo:
 
     async def _listen(self, fleet: FleetProcess) -> None:
         """Note what the fleet reports."""
-        early: list[tuple[int, int, float]] = []
         async for report in fleet.reports():
             match report["report"]:
                 case "generated":
@@ -362,10 +363,13 @@ class _Demo:
                     self._online.add(report["node"])
                     self.events.put_nowait(NodeOnline(report["node"]))
                 case "taken":
-                    early.append((report["node"], report["timestamp_ms"], report["at_ms"]))
-            # A node may have a revision before `publish` has returned.
-            early = [taken for taken in early if not self._note_taken(*taken)]
-            self._changed.set()
+                    self._taken.append((report["node"], report["timestamp_ms"], report["at_ms"]))
+            self._note_all_taken()
+
+    def _note_all_taken(self) -> None:
+        """Note what nodes took; one may have a revision before `publish` has returned."""
+        self._taken = [taken for taken in self._taken if not self._note_taken(*taken)]
+        self._changed.set()
 
     def _note_taken(self, node: int, timestamp_ms: int, at_ms: float) -> bool:
         published = self._published.get(timestamp_ms)

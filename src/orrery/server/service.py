@@ -22,9 +22,11 @@ from orrery.server.supervisor import notify, watchdog_interval_s
 from orrery.server.udp import UdpSockets
 from orrery.store import NodeRecord, Store
 from orrery.vl1.events import Proof
+from orrery.vl1.forks import Fork
 from orrery.vl1.path import Path
 from orrery.vl1.push import PushSettings
-from orrery.vl1.root import KnownNode, RootLimits, RootNode
+from orrery.vl1.root import RootLimits, RootNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.wire.address import format_address
 from orrery.wire.cursor import Reader
 from orrery.wire.endpoint import Endpoint
@@ -260,9 +262,9 @@ class Server:
     # -- revisions ---------------------------------------------------------------------------------
 
     def _load(self) -> tuple[int, HandoverTable]:
-        version = self._store.data_version()
-        chains = [self._store.chain(world_id) for world_id in self._store.world_ids()]
-        return version, HandoverTable(chains, OK_HELLO_WORLDS_BYTES)
+        serving = self._store.serving()
+        stages = {world_id: served.stage for world_id, served in serving.served.items()}
+        return serving.version, HandoverTable(serving.chains, OK_HELLO_WORLDS_BYTES, stages)
 
     async def _follow_store(self) -> None:
         # Off the loop, even the little question for the version: a disk may hang.
@@ -358,9 +360,17 @@ def _known_node(node: NodeRecord) -> KnownNode:
         Version(*node.version),
         tuple(WorldHeld(*item) for item in held.items()),
         node.last_seen_ms,
+        tuple(
+            Fork(fork.world_id, fork.timestamp_ms, fork.wanted_key, fork.mark)
+            for fork in node.forks
+        ),
     )
 
 
 def _describe(table: HandoverTable) -> list[str]:
-    newest = [world for id_ in table.world_ids if (world := table.newest(id_)) is not None]
-    return [f"{w.type.name.lower()} {w.id:016x} at {w.timestamp_ms}" for w in newest]
+    lines = []
+    for world_id in table.world_ids:
+        *held_back, newest = table.targets(world_id)
+        line = f"{newest.type.name.lower()} {world_id:016x} at {newest.timestamp_ms}"
+        lines.append(line + "".join(f", others at {world.timestamp_ms}" for world in held_back))
+    return lines

@@ -266,6 +266,9 @@ class Node(ABC, Generic[PeerT]):
 
     # -- out --------------------------------------------------------------------------------
 
+    def _note(self, event: Event) -> None:
+        self._events.append(event)
+
     def _drop(self, reason: Drop, path: Path) -> None:
         self._events.append(PacketDropped(reason, path))
 

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from heapq import nsmallest
 from typing import NamedTuple
 
 from orrery.errors import DecodeError, UpdateRefused
 from orrery.vl1.events import (
-    AdoptionLearned,
     Drop,
-    ForkSeen,
     How,
     NodeSeen,
     WorldServed,
 )
-from orrery.vl1.forks import Fork, mark_of
+from orrery.vl1.handing import Handing
+from orrery.vl1.introductions import Introductions, meeting_point
 from orrery.vl1.limits import Allowance, BucketTable, TokenBucket
 from orrery.vl1.multicast import Multicaster
 from orrery.vl1.node import Entropy, Node, endpoint_for_protocol
 from orrery.vl1.path import ANY_SOCKET, Path
 from orrery.vl1.peer import Peer
 from orrery.vl1.push import PushQueue, PushSettings
+from orrery.vl1.root_peer import ECHO_INTERVAL_MS, KnownNode, RootPeer
 from orrery.vl1.strangers import StrangerGate, StrangerLimits
 from orrery.wire.address import Address, is_reserved
-from orrery.wire.endpoint import Endpoint, Scope
+from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import PUBLIC_IDENTITY_BYTES, Identity
 from orrery.wire.packet import (
     DATAGRAM_BYTES,
@@ -37,14 +36,12 @@ from orrery.wire.packet import (
 )
 from orrery.wire.verbs import (
     MINIMUM_PROTOCOL_VERSION,
-    OK_HELLO_WORLDS_BYTES,
     Error,
     Hello,
     MulticastGather,
     Ok,
     OkHello,
     Rendezvous,
-    Version,
     WorldHeld,
     decode_addresses,
     decode_identities,
@@ -56,18 +53,14 @@ from orrery.wire.world import World, WorldType
 from orrery.worlds.acceptance import check_update
 from orrery.worlds.handover import HandoverTable
 
-ECHO_INTERVAL_MS = 166
 ECHO_PROTOCOL = 5
 """Nodes from this protocol on answer ECHO."""
-UNITE_INTERVAL_MS = 30_000
 CONFIRMATION_BYTES = 150
 """What a HELLO to an unconfirmed path counts for."""
 UPSTREAM_HELLO_MS = 60_000
 UPSTREAM_RETRY_MS = 5_000
 HOUSEKEEPING_MS = 10_000
-_PAIRS = 65_536
 _WHOIS_ANSWER_BYTES = DATAGRAM_BYTES - HEADER_BYTES
-_SCOPES = tuple(Scope)
 
 
 class RootLimits(NamedTuple):
@@ -97,75 +90,6 @@ _PUSH_DEFAULTS = PushSettings()
 _LIMIT_DEFAULTS = RootLimits()
 
 
-class KnownNode(NamedTuple):
-    """A node that the root has met before: its identity need not be proven again.
-
-    Attributes:
-        identity: its public identity.
-        protocol: what it spoke last.
-        version: of its software.
-        held: the Worlds that it was known to hold.
-        seen_ms: when it was heard from last.
-        forks: those of `held` that were found to be none of ours.
-    """
-
-    identity: Identity
-    protocol: int = 0
-    version: Version = Version(0, 0, 0)
-    held: tuple[WorldHeld, ...] = ()
-    seen_ms: int = 0
-    forks: tuple[Fork, ...] = ()
-
-
-class _RootPeer(Peer):
-    """What a root remembers of a node beyond its paths."""
-
-    __slots__ = (
-        "attempts",
-        "clock_offset_ms",
-        "echoed_ms",
-        "forks",
-        "held",
-        "hello_ms",
-        "push_due_ms",
-        "question_id",
-        "seen",
-        "worlds_bucket",
-    )
-
-    def __init__(self, identity: Identity, agreement: bytes) -> None:
-        super().__init__(identity, agreement)
-        self.question_id: bytes | None = None
-        self.clock_offset_ms: int | None = None
-        self.hello_ms = 0
-        self.held: dict[int, int] = {}
-        self.forks: dict[int, _KnownFork] | None = None
-        self.attempts = 0
-        self.push_due_ms = 0
-        self.echoed_ms = -ECHO_INTERVAL_MS
-        self.seen: NodeSeen | None = None
-        self.worlds_bucket: TokenBucket | None = None
-
-    def fork_at(self, world_id: int, timestamp_ms: int) -> _KnownFork | None:
-        """What is known of the World that it holds if that is a fork."""
-        known = self.forks and self.forks.get(world_id)
-        return known if known and known.fork.timestamp_ms == timestamp_ms else None
-
-    def forget_fork(self, world_id: int) -> bool:
-        """It holds no fork of this World; returns whether it was thought to."""
-        if self.forks is None or self.forks.pop(world_id, None) is None:
-            return False
-        self.forks = self.forks or None
-        return True
-
-
-class _KnownFork(NamedTuple):
-    """A fork, and what leads its holder on: None as long as that is anybody's guess."""
-
-    fork: Fork
-    links: tuple[bytes, ...] | None
-
-
 class _Upstream:
     """Another root of our Worlds, and when to say HELLO to it."""
 
@@ -176,7 +100,7 @@ class _Upstream:
         self.due_ms = 0
 
 
-class RootNode(Node[_RootPeer]):
+class RootNode(Node[RootPeer]):
     """A root without I/O.
 
     Args:
@@ -205,18 +129,19 @@ class RootNode(Node[_RootPeer]):
         super().__init__(identity, entropy)
         self._limits = limits
         self._push_settings = push
-        self._peers: dict[Address, _RootPeer] = {}
+        self._peers: dict[Address, RootPeer] = {}
         self._recalled: OrderedDict[Address, KnownNode] = OrderedDict()
         self._strangers = StrangerGate(limits.strangers, now_ms)
         self._path_buckets = BucketTable(limits.path_worlds, limits.paths)
         self._asked_bucket = TokenBucket(limits.whois, now_ms)
         self._unknown_bucket = TokenBucket(limits.whois, now_ms)
         self._multicaster = Multicaster()
-        self._introduced: OrderedDict[tuple[Address, Address], int] = OrderedDict()
+        self._introductions = Introductions()
         self._queue = PushQueue(push, now_ms)
         self._upstreams: dict[Address, _Upstream] = {}
         self._surroundings = surroundings
         self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
+        self._handing = Handing(table, self._note)
         self._set_table(table)
 
     # -- what its owner tells it ---------------------------------------------------------------
@@ -231,7 +156,7 @@ class RootNode(Node[_RootPeer]):
         Returns:
             How many nodes it is pushed to; those whose turn has not come are the `push_backlog`.
         """
-        before = self._table
+        before = self._handing.table
         again = table.says_the_same_as(before)
         self._set_table(table)
         since_ms = now_ms - self._push_settings.horizon_ms
@@ -239,13 +164,13 @@ class RootNode(Node[_RootPeer]):
         for peer in self._peers.values():
             anew = again
             if peer.forks is not None:
-                anew = self._judge_forks_again(peer, now_ms) or again
-            if not self._is_behind(peer):
+                anew = self._handing.judge_forks_again(peer, now_ms) or again
+            if not self._handing.is_behind(peer):
                 continue
             if (
                 anew
                 or not peer.attempts
-                or self._answers(table, peer) != self._answers(before, peer)
+                or self._handing.answers(table, peer) != self._handing.answers(before, peer)
             ):
                 peer.attempts = 0
                 peer.push_due_ms = 0
@@ -308,16 +233,16 @@ class RootNode(Node[_RootPeer]):
 
     # -- peers ---------------------------------------------------------------------------------
 
-    def _peer(self, address: Address) -> _RootPeer | None:
+    def _peer(self, address: Address) -> RootPeer | None:
         peer = self._peers.get(address)
         if peer is None and (node := self._recalled.pop(address, None)) is not None:
-            peer = _RootPeer(node.identity, self.identity.agree(node.identity))
+            peer = RootPeer(node.identity, self.identity.agree(node.identity))
             peer.set_version(node.protocol, node.version)
             peer.held.update(node.held)
             peer.last_receive_ms = node.seen_ms
             for fork in node.forks:
                 if peer.held.get(fork.world_id) == fork.timestamp_ms:
-                    self._set_fork(peer, fork)
+                    self._handing.set_fork(peer, fork)
             self._peers[address] = peer
         return peer
 
@@ -325,7 +250,7 @@ class RootNode(Node[_RootPeer]):
         return self._strangers
 
     def _admit(self, identity: Identity, agreement: bytes, now_ms: int) -> None:
-        self._peers[identity.address] = _RootPeer(identity, agreement)
+        self._peers[identity.address] = RootPeer(identity, agreement)
 
     def _forget(self) -> None:
         excess = len(self._peers) - self._limits.peers
@@ -336,7 +261,7 @@ class RootNode(Node[_RootPeer]):
 
     # -- HELLO ---------------------------------------------------------------------------------
 
-    def _on_hello(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _on_hello(self, packet: Packet, peer: RootPeer, path: Path, now_ms: int) -> None:
         hello = Hello.decode(packet.payload, self._crypt(peer, packet.id), peer.identity)
         if hello.protocol < MINIMUM_PROTOCOL_VERSION:
             self._drop(Drop.OLD_PROTOCOL, path)
@@ -363,7 +288,7 @@ class RootNode(Node[_RootPeer]):
             peer.clock_offset_ms = hello.timestamp_ms - now_ms
             peer.question_id = packet.id
             for held in (hello.planet, *hello.moons):
-                self._note_held(peer, held, How.HELLO, now_ms)
+                self._handing.note_held(peer, held, How.HELLO, now_ms)
         if worlds:
             self._events.append(WorldServed(now_ms, peer.address, len(worlds), size, pushed=False))
             self._note_attempt(peer, now_ms)
@@ -374,7 +299,7 @@ class RootNode(Node[_RootPeer]):
         if fresh:
             self._report(peer, hello, path, now_ms)
 
-    def _report(self, peer: _RootPeer, hello: Hello, path: Path, now_ms: int) -> None:
+    def _report(self, peer: RootPeer, hello: Hello, path: Path, now_ms: int) -> None:
         """Report a HELLO that tells something new."""
         seen = NodeSeen(
             now_ms,
@@ -384,13 +309,13 @@ class RootNode(Node[_RootPeer]):
             hello.version,
             hello.planet,
             # A packet has room for hundreds of others, and this one is remembered.
-            tuple(moon for moon in hello.moons if self._table.newest(moon.id) is not None),
+            tuple(moon for moon in hello.moons if self._handing.table.newest(moon.id) is not None),
         )
         if peer.seen is None or seen[1:] != peer.seen[1:]:
             peer.seen = seen
             self._events.append(seen)
 
-    def _report_again(self, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _report_again(self, peer: RootPeer, path: Path, now_ms: int) -> None:
         """Report now and then that a node is there, with what it holds by now."""
         seen = peer.seen
         if seen is None or 0 <= now_ms - seen.at_ms < self._limits.report_ms:
@@ -406,7 +331,7 @@ class RootNode(Node[_RootPeer]):
     # -- Worlds --------------------------------------------------------------------------------
 
     def _set_table(self, table: HandoverTable) -> None:
-        self._table = table
+        self._handing.table = table
         newest = [world for id_ in table.world_ids if (world := table.newest(id_)) is not None]
         self._planet = next(
             (WorldHeld(w.id, w.timestamp_ms) for w in newest if w.type is WorldType.PLANET),
@@ -446,42 +371,18 @@ class RootNode(Node[_RootPeer]):
         except UpdateRefused:
             return
         self._surroundings = world
-        self._set_table(self._table)
+        self._set_table(self._handing.table)
 
-    def _worlds_for(self, peer: _RootPeer, hello: Hello) -> list[bytes]:
+    def _worlds_for(self, peer: RootPeer, hello: Hello) -> list[bytes]:
         """What this HELLO is answered with, as far as a packet has room."""
         if not hello.moons:
             if hello.planet == self._planet or not hello.planet.id:
                 return []
-            return self._links(peer, [hello.planet])
-        return self._links(peer, [hello.planet, *hello.moons])
-
-    def _links(self, peer: _RootPeer, held: Iterable[tuple[int, int]]) -> list[bytes]:
-        worlds: list[bytes] = []
-        room = OK_HELLO_WORLDS_BYTES
-        for world_id, timestamp_ms in held:
-            for link in self._answer_to(self._table, peer, world_id, timestamp_ms):
-                if len(link) > room:
-                    break
-                room -= len(link)
-                worlds.append(link)
-        return worlds
-
-    def _answer_to(
-        self, table: HandoverTable, peer: _RootPeer, world_id: int, timestamp_ms: int
-    ) -> tuple[bytes, ...]:
-        """What a table hands to a node that holds this."""
-        if peer.forks is not None:
-            known = peer.fork_at(world_id, timestamp_ms)
-            if known is not None and known.links is not None:
-                return known.links
-        return table.lookup(world_id, timestamp_ms, peer.address)
-
-    def _answers(self, table: HandoverTable, peer: _RootPeer) -> list[tuple[bytes, ...]]:
-        return [self._answer_to(table, peer, *held) for held in peer.held.items()]
+            return self._handing.links(peer, [hello.planet])
+        return self._handing.links(peer, [hello.planet, *hello.moons])
 
     def _may_hand_over(
-        self, peer: _RootPeer, size_bytes: int, path: Path, confirmed: bool, now_ms: int
+        self, peer: RootPeer, size_bytes: int, path: Path, confirmed: bool, now_ms: int
     ) -> bool:
         """Whether the allowances of the node, and of an unconfirmed path, cover so many bytes."""
         if peer.worlds_bucket is None:
@@ -495,101 +396,16 @@ class RootNode(Node[_RootPeer]):
         key = ip if len(ip) == 4 else ip[:8]
         return self._path_buckets.bucket(key, now_ms).take(size_bytes, now_ms)
 
-    def _note_held(
-        self, peer: _RootPeer, held: WorldHeld, how: How, now_ms: int, world: World | None = None
-    ) -> None:
-        """Take note of what a node holds, where it is news.
-
-        Args:
-            peer: the node.
-            held: what it said it holds, which may be a moon it waits for (timestamp 0).
-            how: how it said so.
-            now_ms: when.
-            world: the World itself, where it sent it: a fork then shows by its bytes too.
-        """
-        newest = self._table.newest(held.id)
-        if newest is None or (world is not None and world.type is not newest.type):
-            return
-        is_news = peer.held.get(held.id) != held.timestamp_ms
-        if is_news:
-            peer.held[held.id] = held.timestamp_ms
-            self._start_over(peer, now_ms)
-        elif world is None:
-            return
-        if not held.timestamp_ms:
-            peer.forget_fork(held.id)
-            return
-        ours = self._table.revision_at(held.id, held.timestamp_ms)
-        if ours is None or (world is not None and world != ours):
-            self._note_fork(peer, Fork.of(held, world), now_ms, world)
-            return
-        was_fork = peer.forget_fork(held.id)
-        if was_fork and not is_news:
-            self._start_over(peer, now_ms)
-        if was_fork or is_news:
-            self._events.append(AdoptionLearned(now_ms, peer.address, *held, how))
-
-    def _start_over(self, peer: _RootPeer, now_ms: int) -> None:
-        """What a node lacks from now on was not handed to it yet."""
-        peer.attempts = 0
-        peer.push_due_ms = now_ms
-
-    def _note_fork(self, peer: _RootPeer, fork: Fork, now_ms: int, world: World | None) -> None:
-        """Report a fork that is news, and lead its holder by what is known of it."""
-        known = peer.fork_at(fork.world_id, fork.timestamp_ms)
-        if known is not None and known.fork == fork:
-            return
-        if self._set_fork(peer, fork):
-            self._start_over(peer, now_ms)
-        self._events.append(ForkSeen(now_ms, peer.address, *fork[:2], world))
-
-    def _set_fork(self, peer: _RootPeer, fork: Fork) -> bool:
-        """Remember a fork; returns whether something leads on that is known to be taken."""
-        links = None
-        if fork.wanted_key is not None:
-            links = self._table.lookup_fork(*fork[:2], fork.wanted_key, peer.address)
-        peer.forks = (peer.forks or {}) | {fork.world_id: _KnownFork(fork, links)}
-        return bool(links)
-
-    def _judge_forks_again(self, peer: _RootPeer, now_ms: int) -> bool:
-        """With a new table: what was a fork may be ours, or lead elsewhere.
-
-        Returns:
-            Whether anything is otherwise.
-        """
-        changed = False
-        for fork, links in list((peer.forks or {}).values()):
-            ours = self._table.revision_at(fork.world_id, fork.timestamp_ms)
-            if ours is not None and fork.mark in (b"", mark_of(ours)):
-                peer.forget_fork(fork.world_id)
-                how = How.PROBE if fork.mark else How.HELLO
-                self._events.append(AdoptionLearned(now_ms, peer.address, *fork[:2], how))
-                changed = True
-            else:
-                self._set_fork(peer, fork)
-                known = peer.fork_at(fork.world_id, fork.timestamp_ms)
-                changed = changed or known is None or known.links != links
-        return changed
-
-    def _is_behind(self, peer: _RootPeer) -> bool:
-        if peer.forks is not None:
-            return any(self._answers(self._table, peer))
-        lookup, address = self._table.lookup, peer.address
-        for world_id, timestamp_ms in peer.held.items():
-            if lookup(world_id, timestamp_ms, address):
-                return True
-        return False
-
-    def _note_attempt(self, peer: _RootPeer, now_ms: int) -> None:
+    def _note_attempt(self, peer: RootPeer, now_ms: int) -> None:
         peer.attempts += 1
         peer.push_due_ms = now_ms + self._push_settings.retry_ms(peer.attempts)
 
-    def _push(self, peer: _RootPeer, now_ms: int) -> None:
+    def _push(self, peer: RootPeer, now_ms: int) -> None:
         """Hand a node what it lacks, as the answer to its last question, and ask what it holds."""
         path = peer.best_path(now_ms)
         if path is None or peer.question_id is None:
             return
-        worlds = self._links(peer, peer.held.items())
+        worlds = self._handing.links(peer, peer.held.items())
         size = sum(map(len, worlds))
         if not worlds or not self._may_hand_over(peer, size, path, True, now_ms):
             return
@@ -604,15 +420,19 @@ class RootNode(Node[_RootPeer]):
         self._events.append(WorldServed(now_ms, peer.address, len(worlds), size, pushed=True))
         self._probe(peer, path, now_ms)
 
-    def _push_again(self, peer: _RootPeer, now_ms: int) -> None:
+    def _push_again(self, peer: RootPeer, now_ms: int) -> None:
         """With a packet of a node that has not confirmed: push again, with backoff."""
-        if self._push_settings.enabled and self._may_push(peer, now_ms) and self._is_behind(peer):
+        if (
+            self._push_settings.enabled
+            and self._may_push(peer, now_ms)
+            and self._handing.is_behind(peer)
+        ):
             self._push(peer, now_ms)
 
-    def _may_push(self, peer: _RootPeer, now_ms: int) -> bool:
+    def _may_push(self, peer: RootPeer, now_ms: int) -> bool:
         return _is_due(peer.push_due_ms, now_ms, self._push_settings.last_retry_ms)
 
-    def _probe(self, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _probe(self, peer: RootPeer, path: Path, now_ms: int) -> None:
         """Ask a node what it holds: its OK carries every World that we say we have older."""
         planet = WorldHeld(self._planet.id, 0)
         moons = tuple(
@@ -626,7 +446,7 @@ class RootNode(Node[_RootPeer]):
         self._ask_upstream(source, self._unknown_bucket, now_ms)
         self._drop(Drop.UNKNOWN_SENDER, path)
 
-    def _on_authentic(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _on_authentic(self, packet: Packet, peer: RootPeer, path: Path, now_ms: int) -> None:
         match packet.verb:
             case Verb.HELLO:
                 self._on_hello(packet, peer, path, now_ms)
@@ -649,7 +469,7 @@ class RootNode(Node[_RootPeer]):
         self._received(packet, peer, path, now_ms)
         self._push_again(peer, now_ms)
 
-    def _received(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _received(self, packet: Packet, peer: RootPeer, path: Path, now_ms: int) -> None:
         """After any packet whose MAC fits: confirm a path that is new."""
         if packet.hops:
             peer.last_receive_ms = now_ms
@@ -665,7 +485,7 @@ class RootNode(Node[_RootPeer]):
                 peer.expect_answer(self._send(peer, Verb.ECHO, b"", path))
         self._report_again(peer, path, now_ms)
 
-    def _on_ok(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _on_ok(self, packet: Packet, peer: RootPeer, path: Path, now_ms: int) -> None:
         ok = Ok.decode(packet.payload)
         if not peer.take_answer(ok.packet_id):
             self._drop(Drop.UNEXPECTED, path)
@@ -678,7 +498,7 @@ class RootNode(Node[_RootPeer]):
             peer.set_version(answer.protocol, answer.version)
             for world in answer.worlds:
                 held = WorldHeld(world.id, world.timestamp_ms)
-                self._note_held(peer, held, How.PROBE, now_ms, world)
+                self._handing.note_held(peer, held, How.PROBE, now_ms, world)
                 if peer.address in self._upstreams:
                     self._follow(world)
         elif ok.verb == Verb.WHOIS and peer.address in self._upstreams:
@@ -695,15 +515,15 @@ class RootNode(Node[_RootPeer]):
             peer.last_receive_ms = now_ms
         self._push_again(peer, now_ms)
 
-    def _on_path_confirmed(self, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _on_path_confirmed(self, peer: RootPeer, path: Path, now_ms: int) -> None:
         """Hand over what an unconfirmed path was not given, or ask whether it arrived."""
-        behind = self._is_behind(peer)
+        behind = self._handing.is_behind(peer)
         if behind and self._may_push(peer, now_ms):
             self._push(peer, now_ms)
         elif behind or peer.forks:
             self._probe(peer, path, now_ms)
 
-    def _on_whois(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _on_whois(self, packet: Packet, peer: RootPeer, path: Path, now_ms: int) -> None:
         peer.question_id = packet.id
         answer = Ok(Verb.WHOIS, packet.id, b"").encode()
         empty = len(answer)
@@ -737,7 +557,7 @@ class RootNode(Node[_RootPeer]):
         self._drop(Drop.RATE, path)
         return False
 
-    def _on_echo(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _on_echo(self, packet: Packet, peer: RootPeer, path: Path, now_ms: int) -> None:
         if 0 <= now_ms - peer.echoed_ms < ECHO_INTERVAL_MS:
             self._drop(Drop.RATE, path)
             return
@@ -746,7 +566,7 @@ class RootNode(Node[_RootPeer]):
         if self._may_answer(len(answer), packet, peer, path, now_ms):
             self._send(peer, Verb.OK, answer, path)
 
-    def _on_multicast_like(self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int) -> None:
+    def _on_multicast_like(self, packet: Packet, peer: RootPeer, path: Path, now_ms: int) -> None:
         groups, cut = decode_multicast_like(packet.payload)
         for group in groups:
             if not self._multicaster.like(group, peer.address, now_ms):
@@ -755,9 +575,7 @@ class RootNode(Node[_RootPeer]):
         if cut:
             raise DecodeError("A MULTICAST_LIKE ends in the middle of a group.")
 
-    def _on_multicast_gather(
-        self, packet: Packet, peer: _RootPeer, path: Path, now_ms: int
-    ) -> None:
+    def _on_multicast_gather(self, packet: Packet, peer: RootPeer, path: Path, now_ms: int) -> None:
         ask = MulticastGather.decode(packet.payload)
         start = int.from_bytes(self._random_bytes(4), "big")
         found = self._multicaster.gather(ask.group, peer.address, ask.limit, start, now_ms)
@@ -766,7 +584,7 @@ class RootNode(Node[_RootPeer]):
             if self._may_answer(len(answer), packet, peer, path, now_ms):
                 self._send(peer, Verb.OK, answer, path)
 
-    def _on_network_config_request(self, packet: Packet, peer: _RootPeer, path: Path) -> None:
+    def _on_network_config_request(self, packet: Packet, peer: RootPeer, path: Path) -> None:
         error = Error(packet.verb, packet.id, ErrorCode.UNSUPPORTED_OPERATION, packet.payload[:8])
         self._send(peer, Verb.ERROR, error.encode(), path)
 
@@ -792,20 +610,14 @@ class RootNode(Node[_RootPeer]):
         else:
             self._datagrams.append((relayed, way))
 
-    def _introduce(self, source: Address, target: _RootPeer, now_ms: int) -> None:
+    def _introduce(self, source: Address, target: RootPeer, now_ms: int) -> None:
         """Tell two nodes of each other's paths: same family, widest scope, IPv6 first."""
         other = self._peers.get(source)
         if other is None:
             return
-        pair = (min(source, target.address), max(source, target.address))
-        last_ms = self._introduced.get(pair)
-        if last_ms is not None and 0 <= now_ms - last_ms < UNITE_INTERVAL_MS:
+        if not self._introductions.is_due(source, target.address, now_ms):
             return
-        self._introduced[pair] = now_ms
-        self._introduced.move_to_end(pair)
-        if len(self._introduced) > _PAIRS:
-            self._introduced.popitem(last=False)
-        meeting = _meeting_point(target.paths(now_ms), other.paths(now_ms))
+        meeting = meeting_point(target.paths(now_ms), other.paths(now_ms))
         if meeting is None:
             return
         here, there = meeting
@@ -864,20 +676,5 @@ def _is_due(due_ms: int, now_ms: int, longest_ms: int) -> bool:
     return not 0 < due_ms - now_ms <= longest_ms
 
 
-def _held_now(peer: _RootPeer, reported: WorldHeld) -> WorldHeld:
+def _held_now(peer: RootPeer, reported: WorldHeld) -> WorldHeld:
     return WorldHeld(reported.id, peer.held.get(reported.id, reported.timestamp_ms))
-
-
-def _meeting_point(here: list[Path], there: list[Path]) -> tuple[Path, Path] | None:
-    """One path of each of two nodes over which they may reach each other."""
-    best: tuple[tuple[int, int], Path, Path] | None = None
-    for mine in here:
-        for theirs in there:
-            if (
-                mine.endpoint.family == theirs.endpoint.family
-                and mine.endpoint.scope == theirs.endpoint.scope
-            ):
-                rank = (_SCOPES.index(mine.endpoint.scope), mine.endpoint.family)
-                if best is None or rank > best[0]:
-                    best = rank, mine, theirs
-    return None if best is None else best[1:]

@@ -263,7 +263,7 @@ async def test_without_push_the_next_hello_is_answered_with_the_revision(
     server = await site.start(push=PushSettings(enabled=False))
     await crowd([1]).all_tell(UpstreamAnswered)
     newest = (await site.publish(port=1_234)).world
-    await eventually(lambda: server._root._table.newest(newest.id) == newest)
+    await eventually(lambda: server._root._handing.table.newest(newest.id) == newest)
     assert server.counts["pushed"] == 0
     again = crowd([1])  # as after a restart of the node: it says HELLO
     await again.all_tell(WorldTaken, partial(_is, newest))

@@ -10,7 +10,8 @@ from orrery.vl1.events import Drop, NodeSeen, PacketDropped
 from orrery.vl1.limits import Allowance
 from orrery.vl1.path import Path
 from orrery.vl1.peer import PATH_ALIVE_MS, PATH_EXPIRATION_MS
-from orrery.vl1.root import ECHO_INTERVAL_MS, KnownNode, RootLimits
+from orrery.vl1.root import RootLimits
+from orrery.vl1.root_peer import ECHO_INTERVAL_MS, KnownNode
 from orrery.vl1.strangers import StrangerLimits
 from orrery.wire.address import Address
 from orrery.wire.cipher import CipherSuite

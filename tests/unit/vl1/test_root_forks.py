@@ -11,7 +11,7 @@ from orrery.lab.seeded import seeded_entropy
 from orrery.vl1.events import AdoptionLearned, ForkSeen, How, WorldServed
 from orrery.vl1.forks import Fork, mark_of
 from orrery.vl1.push import PushSettings
-from orrery.vl1.root import KnownNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.packet import Verb
 from orrery.wire.signature import SigningKey

@@ -9,15 +9,11 @@ import pytest
 from orrery.lab.chains import root_of
 from orrery.vl1.events import Drop
 from orrery.vl1.fragments import MAX_PACKETS
+from orrery.vl1.introductions import UNITE_INTERVAL_MS
 from orrery.vl1.limits import Allowance
 from orrery.vl1.path import ANY_SOCKET, Path
-from orrery.vl1.root import (
-    UNITE_INTERVAL_MS,
-    UPSTREAM_HELLO_MS,
-    UPSTREAM_RETRY_MS,
-    KnownNode,
-    RootLimits,
-)
+from orrery.vl1.root import UPSTREAM_HELLO_MS, UPSTREAM_RETRY_MS, RootLimits
+from orrery.vl1.root_peer import KnownNode
 from orrery.vl1.strangers import StrangerLimits
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
@@ -487,7 +483,7 @@ def test_nodes_of_earlier_runs_are_bounded_too() -> None:
 
 def test_every_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever nodes and strangers do, by the thousand."""
-    monkeypatch.setattr("orrery.vl1.root._PAIRS", 20)
+    monkeypatch.setattr("orrery.vl1.introductions.MAX_PAIRS", 20)
     limits = RootLimits(
         strangers=StrangerLimits(
             agreements=Allowance(10_000, 10_000),
@@ -518,7 +514,7 @@ def test_every_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert root.peer_count == 30
     assert len(root._recalled) <= 30
     assert len(root._path_buckets) == 10
-    assert len(root._introduced) == 20
+    assert len(root._introductions) == 20
     assert len(root._reassembler) == MAX_PACKETS
     assert len(root._strangers._waiting) == 15
     assert len(root._strangers._sites) == 10

@@ -11,7 +11,8 @@ from orrery.vl1.events import AdoptionLearned, Drop, ForkSeen, How, NodeSeen, Wo
 from orrery.vl1.limits import Allowance
 from orrery.vl1.path import Path
 from orrery.vl1.push import PushSettings
-from orrery.vl1.root import KnownNode, RootLimits
+from orrery.vl1.root import RootLimits
+from orrery.vl1.root_peer import KnownNode
 from orrery.wire.cipher import CipherSuite, packet_cipher
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.packet import Verb

@@ -32,7 +32,7 @@ class Drop(StrEnum):
 
 
 class PacketDropped(NamedTuple):
-    """A datagram was thrown away; nothing of it had an effect."""
+    """A datagram was thrown away, or what is left of one in which something is wrong."""
 
     reason: Drop
     path: Path

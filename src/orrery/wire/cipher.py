@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from orrery import kernel
 from orrery.errors import VerifyError
+from orrery.wire.identity import AGREED_KEY_BYTES
 from orrery.wire.packet import FLAGS_OFFSET, VERB_OFFSET
 
-AGREEMENT_BYTES = 48
 _CIPHER_SHIFT = 3
 _CIPHER_MASK = 0x38
 _FLAGS_AUTHENTICATED = 0xF8
@@ -55,8 +55,8 @@ class SharedKeys:
     __slots__ = ("_aes", "_agreement", "salsa_key")
 
     def __init__(self, agreement: bytes) -> None:
-        if len(agreement) != AGREEMENT_BYTES:
-            raise ValueError(f"a key agreement has {AGREEMENT_BYTES} bytes, not {len(agreement)}")
+        if len(agreement) != AGREED_KEY_BYTES:
+            raise ValueError(f"a key agreement has {AGREED_KEY_BYTES} bytes, not {len(agreement)}")
         self._agreement = agreement
         self.salsa_key = agreement[:32]
         self._aes: _GmacSiv | None = None
@@ -85,9 +85,9 @@ class SharedKeys:
         elif suite == CipherSuite.AES_GMAC_SIV:
             opened = self._gmac_siv().open(packet)
         else:
-            raise VerifyError(f"The packet claims cipher {suite}, which does not exist.")
+            raise VerifyError(f"the packet claims cipher {suite}, which does not exist")
         if opened is None:
-            raise VerifyError("The packet's MAC does not fit the key of its sender.")
+            raise VerifyError("the packet's MAC does not fit the key of its sender")
         return opened
 
     def crypt_field(self, field: bytes, packet_id: bytes) -> bytes:

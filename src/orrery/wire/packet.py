@@ -42,6 +42,10 @@ DATAGRAM_BYTES = 1432
 MAX_FRAGMENTS = 7
 MAX_PACKET_BYTES = MAX_FRAGMENTS * DATAGRAM_BYTES
 """The largest packet that a node can hold (ZT_PROTO_MAX_PACKET_LENGTH)."""
+MAX_FRAGMENTED_BYTES = DATAGRAM_BYTES + (MAX_FRAGMENTS - 1) * (
+    DATAGRAM_BYTES - FRAGMENT_HEADER_BYTES
+)
+"""The largest packet that seven datagrams carry: a little less than a node can hold."""
 MAX_HOPS = 3
 """A relay drops a packet that has passed this many (ZT_RELAY_MAX_HOPS)."""
 
@@ -139,7 +143,7 @@ class Packet(NamedTuple):
         """
         if not HEADER_BYTES <= len(data) <= MAX_PACKET_BYTES:
             raise DecodeError(
-                f"A packet has {HEADER_BYTES} to {MAX_PACKET_BYTES} bytes; this has {len(data)}."
+                f"a packet has {HEADER_BYTES} to {MAX_PACKET_BYTES} bytes, and this has {len(data)}"
             )
         packet_id, destination, source, flags, _, verb = _HEADER.unpack_from(data)
         return cls(
@@ -184,11 +188,11 @@ class Packet(NamedTuple):
             )
         except lz4.block.LZ4BlockError as error:
             raise DecodeError(
-                f"The payload of a packet from {format_address(self.source)} is not an LZ4 block."
+                f"the payload of a packet from {format_address(self.source)} is not an LZ4 block"
             ) from error
         if not payload:
             raise DecodeError(
-                f"The payload of a packet from {format_address(self.source)} expands to nothing."
+                f"the payload of a packet from {format_address(self.source)} expands to nothing"
             )
         return self._replace(payload=payload, compressed=False)
 
@@ -249,15 +253,16 @@ class Fragment:
         """
         if len(datagram) <= FRAGMENT_HEADER_BYTES:
             raise DecodeError(
-                f"A fragment has more than {FRAGMENT_HEADER_BYTES} bytes; this has {len(datagram)}."
+                f"a fragment has more than {FRAGMENT_HEADER_BYTES} bytes, and this one "
+                f"{len(datagram)}"
             )
         if datagram[FRAGMENT_INDICATOR_OFFSET] != FRAGMENT_INDICATOR:
-            raise DecodeError("This datagram is not marked as a fragment.")
+            raise DecodeError("this datagram is not marked as a fragment")
         total, number = datagram[14] >> 4, datagram[14] & 0x0F
         if not 2 <= total <= MAX_FRAGMENTS or not 1 <= number < total:
             raise DecodeError(
-                f"Fragment {number} of {total}: packets have 2 to {MAX_FRAGMENTS} fragments,"
-                " numbered from 1."
+                f"fragment {number} of {total}: packets have 2 to {MAX_FRAGMENTS} fragments, "
+                "numbered from 1"
             )
         return cls(
             packet_id=bytes(datagram[:8]),
@@ -308,9 +313,3 @@ def split(armored: bytes) -> list[bytes]:
         Fragment(armored[:8], destination, total, number, data).encode()
         for number, data in enumerate(rest, start=1)
     ]
-
-
-MAX_FRAGMENTED_BYTES = DATAGRAM_BYTES + (MAX_FRAGMENTS - 1) * (
-    DATAGRAM_BYTES - FRAGMENT_HEADER_BYTES
-)
-"""The largest packet that seven datagrams carry: a little less than a node can hold."""

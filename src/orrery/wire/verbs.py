@@ -18,7 +18,7 @@ from orrery.errors import DecodeError
 from orrery.wire.address import Address
 from orrery.wire.cursor import Reader
 from orrery.wire.endpoint import Endpoint
-from orrery.wire.identity import Identity
+from orrery.wire.identity import PUBLIC_IDENTITY_BYTES, Identity
 from orrery.wire.packet import HEADER_BYTES, MAX_FRAGMENTED_BYTES
 from orrery.wire.world import World, WorldType
 
@@ -32,7 +32,6 @@ _PLANET = Struct(">QQ")
 _MOON = Struct(">BQQ")
 _OK_HEAD = Struct(">B8s")
 _OK_HELLO_HEAD = Struct(">QBBBH")
-_PUBLIC_IDENTITY_BYTES = 71
 _LARGEST_ENDPOINT_BYTES = 19
 
 
@@ -101,10 +100,10 @@ class Hello(NamedTuple):
             DecodeError: the data end early.
         """
         if len(payload) < _HELLO_HEAD.size:
-            raise DecodeError("A HELLO ends before its identity.")
+            raise DecodeError("a HELLO ends before its identity")
         protocol, major, minor, revision, timestamp_ms = _HELLO_HEAD.unpack_from(payload)
         offset = _HELLO_HEAD.size
-        end = offset + _PUBLIC_IDENTITY_BYTES
+        end = offset + PUBLIC_IDENTITY_BYTES
         if known is not None and payload[offset:end] == known.to_bytes():
             identity, offset = known, end
         else:
@@ -164,7 +163,7 @@ def _decode_moons(field: bytes) -> tuple[WorldHeld, ...]:
     if not count:
         return ()
     if 2 + count * _MOON.size > len(field):
-        raise DecodeError(f"A HELLO announces {count} moons and ends before the last.")
+        raise DecodeError(f"a HELLO announces {count} moons and ends before the last")
     moons: dict[int, WorldHeld] = {}
     for world_type, world_id, timestamp_ms in _MOON.iter_unpack(field[2 : 2 + count * _MOON.size]):
         if world_type == WorldType.MOON:
@@ -193,7 +192,7 @@ class Ok(NamedTuple):
             DecodeError: the data end early.
         """
         if len(payload) < _OK_HEAD.size:
-            raise DecodeError("An OK ends before the id of the packet that it answers.")
+            raise DecodeError("an OK ends before the id of the packet that it answers")
         verb, packet_id = _OK_HEAD.unpack_from(payload)
         return cls(verb, packet_id, payload[_OK_HEAD.size :])
 
@@ -242,7 +241,7 @@ class OkHello:
             DecodeError: the data end before the Worlds.
         """
         if len(body) < _OK_HELLO_HEAD.size:
-            raise DecodeError("An OK(HELLO) ends before its version.")
+            raise DecodeError("an OK(HELLO) ends before its version")
         timestamp_ms, protocol, major, minor, revision = _OK_HELLO_HEAD.unpack_from(body)
         reader = Reader(body, _OK_HELLO_HEAD.size)
         physical = Endpoint.read(reader) if reader.remaining else Endpoint.NIL
@@ -326,7 +325,7 @@ class Error:
             DecodeError: the data end early.
         """
         if len(payload) < 10:
-            raise DecodeError("An ERROR ends before its code.")
+            raise DecodeError("an ERROR ends before its code")
         return cls(payload[0], payload[1:9], payload[9], payload[10:])
 
     def encode(self) -> bytes:
@@ -387,7 +386,7 @@ class Rendezvous:
         port = reader.u16()
         length = reader.u8()
         if length not in {4, 16} or not port:
-            raise DecodeError("A RENDEZVOUS names no usable IP address and port.")
+            raise DecodeError("a RENDEZVOUS names no usable IP address and port")
         return cls(address, Endpoint(reader.take(length), port))
 
     def encode(self) -> bytes:

@@ -4,7 +4,8 @@ import pytest
 
 from orrery.errors import VerifyError
 from orrery.wire.address import Address
-from orrery.wire.cipher import AGREEMENT_BYTES, CipherSuite, SharedKeys, packet_cipher
+from orrery.wire.cipher import CipherSuite, SharedKeys, packet_cipher
+from orrery.wire.identity import AGREED_KEY_BYTES
 from orrery.wire.packet import (
     FLAG_FRAGMENTED,
     FLAGS_OFFSET,
@@ -14,7 +15,7 @@ from orrery.wire.packet import (
     encode_packet,
 )
 
-AGREEMENT = bytes(range(AGREEMENT_BYTES))
+AGREEMENT = bytes(range(AGREED_KEY_BYTES))
 SUITES = list(CipherSuite)
 
 
@@ -72,7 +73,7 @@ def test_a_shorter_or_longer_packet_does_not_open(suite: CipherSuite) -> None:
 def test_another_key_does_not_open(suite: CipherSuite) -> None:
     datagram = SharedKeys(AGREEMENT).armor(plaintext(), suite)
     with pytest.raises(VerifyError, match="MAC does not fit"):
-        SharedKeys(bytes(AGREEMENT_BYTES)).dearmor(datagram)
+        SharedKeys(bytes(AGREED_KEY_BYTES)).dearmor(datagram)
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -187,10 +187,10 @@ def test_the_flag_must_fit_the_size(size: int, flag: bool) -> None:
     [
         (bytes(FRAGMENT_HEADER_BYTES), "more than 16 bytes"),
         (bytes(FRAGMENT_HEADER_BYTES + 1), "not marked"),
-        (bytes(13) + bytes((FRAGMENT_INDICATOR, 0x11, 0)) + b"x", "Fragment 1 of 1"),
-        (bytes(13) + bytes((FRAGMENT_INDICATOR, 0x20, 0)) + b"x", "Fragment 0 of 2"),
-        (bytes(13) + bytes((FRAGMENT_INDICATOR, 0x22, 0)) + b"x", "Fragment 2 of 2"),
-        (bytes(13) + bytes((FRAGMENT_INDICATOR, 0x81, 0)) + b"x", "Fragment 1 of 8"),
+        (bytes(13) + bytes((FRAGMENT_INDICATOR, 0x11, 0)) + b"x", "fragment 1 of 1"),
+        (bytes(13) + bytes((FRAGMENT_INDICATOR, 0x20, 0)) + b"x", "fragment 0 of 2"),
+        (bytes(13) + bytes((FRAGMENT_INDICATOR, 0x22, 0)) + b"x", "fragment 2 of 2"),
+        (bytes(13) + bytes((FRAGMENT_INDICATOR, 0x81, 0)) + b"x", "fragment 1 of 8"),
     ],
 )
 def test_a_datagram_that_is_no_fragment_is_refused(datagram: bytes, mistake: str) -> None:

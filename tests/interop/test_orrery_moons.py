@@ -64,7 +64,6 @@ def test_a_moon_beside_our_planet(
     assert leaf.moon(moon_id) == third.encoded
 
     leaf.stop()
-    root.rotate("moon")
     last = root.rotate("moon")
     leaf.start()
     wait_moon(root, leaf, moon_id, last)

@@ -31,6 +31,13 @@ def init(
         ),
     ],
     home: HomeOption = HERE,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IP:PORT",
+            help="Where this server receives. Default: the ports of the endpoints, everywhere.",
+        ),
+    ] = None,
     moon: Annotated[bool, typer.Option("--moon", help="Make a moon, not a planet.")] = False,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="How commands call the World.")
@@ -63,9 +70,11 @@ def init(
     import sys
 
     from orrery.cli import output
+    from orrery.cli.advice import advice
     from orrery.cli.documents import parse_id
     from orrery.home import create, wall_clock_ms
     from orrery.home.named_endpoint import read_endpoint
+    from orrery.wire.endpoint import Endpoint
     from orrery.wire.signature import fingerprint
 
     show_progress = sys.stderr.isatty()
@@ -81,6 +90,7 @@ def init(
         identity_secret=identity,
         lock_key=lock,
         passphrase=new_passphrase_provider(passphrase_file),
+        listen=[Endpoint.from_text(text, allow_any=True) for text in listen or ()],
         progress=show_search if show_progress else None,
     )
     with made:
@@ -89,10 +99,11 @@ def init(
         (world,) = made.served_worlds()
         root = made.identity()
         path = made.world_path(world)
+        advised = advice(world, wall_clock_ms())
         if as_json:
             output.print_json(
                 {
-                    "home": str(home),
+                    "home": str(home.resolve()),
                     "root": f"{root.address:010x}",
                     "world": {
                         "type": world.type.name.lower(),
@@ -101,6 +112,8 @@ def init(
                         "file": str(path),
                         "next_signer": fingerprint(world.updates_must_be_signed_by),
                     },
+                    "listen": [str(each) for each in made.settings().serve.listen],
+                    "warnings": output.warnings_as_json(advised),
                 }
             )
             return
@@ -121,6 +134,8 @@ def init(
                 ("next", f"orrery serve{home_option(home)}"),
             ],
         )
+        for pitfall in advised:
+            output.warn(pitfall.sentence)
 
 
 def _how_nodes_get(world: "World", root: "Address", path: Path) -> str:

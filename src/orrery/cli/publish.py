@@ -12,6 +12,7 @@ from orrery.cli.homes import (
     PassphraseFileOption,
     WorldArgument,
     choose_world,
+    home_option,
     passphrase_provider,
     tell_repairs,
 )
@@ -35,7 +36,10 @@ def publish(
         str, typer.Option(metavar="TEXT", help="What to remember about this revision.")
     ] = "",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would change.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only show what would change; exit status 1 if it would be refused."
+        ),
     ] = False,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
@@ -44,6 +48,7 @@ def publish(
     from orrery import home as homes
     from orrery.cli import output
     from orrery.cli.adoption import revision_number
+    from orrery.cli.advice import advice
     from orrery.wire.signature import fingerprint
     from orrery.worlds.diff import compare
 
@@ -60,8 +65,9 @@ def publish(
             else list(compare(proposal.newest.world, proposal.world).in_words())
         )
         if dry_run:
-            _show_proposal(wanted.name, changes, proposal, as_json=as_json)
-            return
+            refused = proposal.strands_everyone and not strand_everyone
+            _show_proposal(wanted.name, changes, proposal, refused=refused, as_json=as_json)
+            raise typer.Exit(1 if refused else 0)
         revision = homes.publish(
             opened,
             wanted.name,
@@ -73,6 +79,9 @@ def publish(
         published = revision.world
         number = revision_number(opened.store.chain(published.id), published.timestamp_ms)
         path = opened.world_path(published)
+        served = opened.is_served
+        before = None if proposal.newest is None else proposal.newest.world
+        advised = advice(published, homes.wall_clock_ms(), before)
     if as_json:
         output.print_json(
             {
@@ -85,9 +94,12 @@ def publish(
                 "names": names,
                 "changes": changes,
                 "file": str(path),
+                "served": served,
+                "warnings": output.warnings_as_json(advised),
             }
         )
         return
+    here = home_option(home)
     output.print_facts(
         f"published revision {number} of {wanted.kind} {wanted.name}",
         [
@@ -97,8 +109,16 @@ def publish(
             *_names_in_words(names),
             ("changes", changes or ["the first revision"]),
             ("file", str(path)),
+            (
+                "next",
+                f"orrery status --watch{here}"
+                if served
+                else f"orrery serve{here}: no server hands it out now",
+            ),
         ],
     )
+    for pitfall in advised:
+        output.warn(pitfall.sentence)
 
 
 def _names(proposal: "Proposal") -> dict[str, list[str]]:
@@ -116,7 +136,9 @@ def _names_in_words(names: dict[str, list[str]]) -> "list[Fact]":
     return [("names", [f"{name} → {', '.join(places)}" for name, places in names.items()])]
 
 
-def _show_proposal(name: str, changes: list[str], proposal: "Proposal", *, as_json: bool) -> None:
+def _show_proposal(
+    name: str, changes: list[str], proposal: "Proposal", *, refused: bool, as_json: bool
+) -> None:
     from orrery.cli import output
 
     if as_json:
@@ -134,7 +156,10 @@ def _show_proposal(name: str, changes: list[str], proposal: "Proposal", *, as_js
         f"would be published of {name}",
         [*_names_in_words(_names(proposal)), ("changes", changes or ["all of it"])],
     )
-    if proposal.strands_everyone:
+    if refused:
         output.print_warnings(
-            ["no root keeps an endpoint, so no node could follow: publish refuses this"]
+            [
+                "no root keeps an endpoint, so no node could follow: publish refuses this without "
+                "--strand-everyone"
+            ]
         )

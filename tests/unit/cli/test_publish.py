@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orrery.home import Home
+from orrery.wire.endpoint import Endpoint
 from orrery.wire.world import World
 from tests.unit.cli.running import Orrery
 from tests.unit.home.making import ELSEWHERE, ONE, TWO, make_home, want
@@ -152,3 +153,48 @@ def test_a_planet_that_was_written_over_is_put_back_with_a_warning(
     (kept,) = (path for path in home.backups.iterdir() if path.read_bytes() == b"somebody else")
     assert kept.name in result.err.replace("\n", "")
     assert planet(home).timestamp_ms > NOW_MS
+
+
+def test_a_dry_run_of_what_would_be_refused_is_a_no(orrery: Orrery, home: Home) -> None:
+    wish(home, ELSEWHERE)
+    before = planet(home)
+    result = orrery("publish", "--dry-run")
+    assert (result.status, "publish refuses this" in result.out.replace("\n  ", " ")) == (1, True)
+    assert orrery("publish", "--dry-run", "--json").json["strands_everyone"]
+    assert orrery("publish", "--dry-run", "--strand-everyone").status == 0
+    assert planet(home) == before
+
+
+def test_it_is_said_whether_a_server_hands_it_out(orrery: Orrery, home: Home) -> None:
+    wish(home, ONE, TWO, ELSEWHERE)
+    assert "orrery serve --home" in orrery("publish").out
+    wish(home, ONE, TWO)
+    with home.start_serving():
+        result = orrery("publish")
+        assert "orrery status --watch --home" in result.out
+        wish(home, ONE, TWO, ELSEWHERE)
+        assert orrery("publish", "--json").json["served"]
+
+
+def test_what_nodes_may_trip_over_is_warned_of(orrery: Orrery, home: Home) -> None:
+    wish(home, ONE, ELSEWHERE)
+    result = orrery("publish")
+    assert result.status == 0
+    assert "is all that it has in common with the revision before" in result.err.replace("\n", " ")
+    wish(home, ONE, ELSEWHERE, Endpoint.from_text("127.0.0.1:9"))
+    told = orrery("publish", "--json").json["warnings"]
+    assert [warning["code"] for warning in told] == ["unusable-address"]
+
+
+def test_a_clock_that_was_set_back_is_told(
+    orrery: Orrery, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish(home, ONE, TWO, ELSEWHERE)
+    orrery("publish")
+    before = planet(home)
+    wish(home, ONE, TWO)
+    monkeypatch.setattr("orrery.home.wall_clock_ms", lambda: before.timestamp_ms - 3_600_000)
+    result = orrery("publish")
+    assert result.status == 0
+    assert planet(home).timestamp_ms == before.timestamp_ms + 1
+    assert "timestamp" in result.err

@@ -12,14 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orrery.custody import KeyFile
-from orrery.errors import ConflictError, CustodyError, PlanError, UnreadableError, VerifyError
-from orrery.home.home import Home
+from orrery.custody.durable import unreadable
+from orrery.errors import (
+    ConflictError,
+    CustodyError,
+    DecodeError,
+    PlanError,
+    UnreadableError,
+    VerifyError,
+)
+from orrery.home.home import DATABASE_NAME, Home
 from orrery.home.resolving import ResolvedRoot, Resolver, resolve
 from orrery.home.settings import WorldSettings
 from orrery.store import AuditEntry, Revision
 from orrery.wire.signature import fingerprint
 from orrery.wire.world import UNSIGNED, Root, World, WorldType
 from orrery.worlds.acceptance import check_update
+from orrery.worlds.earth import EARTH
 from orrery.worlds.ordering import sort_roots
 
 
@@ -54,6 +63,7 @@ def propose(home: Home, name: str, resolver: Resolver | None = None) -> Proposal
     Raises:
         ResolveError: A name stands for nothing that a World can hold.
         PlanError: Nothing would change, or the World would be another one for every node.
+        ConflictError: A World file shows that the database has lost its revisions.
         VerifyError: A new root's identity does not hold.
         CustodyError: The key to be named is missing, locked and unknown, or open to others.
         DecodeError: `orrery.toml` has mistakes.
@@ -86,12 +96,14 @@ def propose(home: Home, name: str, resolver: Resolver | None = None) -> Proposal
         roots=roots,
         dictionary=before.dictionary if before is not None else b"",
     )
+    if before is None:
+        _check_not_forgotten(home, world)
     if before is not None and world == replace(
         before, signature=UNSIGNED, roots=sort_roots(before.roots)
     ):
         raise PlanError(
             f"there is nothing to publish: {home.settings_path.name} says of {wanted.name!r} what "
-            f"its revision {before.timestamp_ms} says; change it first"
+            "its newest revision says; change it first"
         )
     return Proposal(
         world,
@@ -240,6 +252,25 @@ def _check_no_other_planet(home: Home, wanted: WorldSettings) -> None:
                 f"{home.settings_path.name} now says {wanted.id:016x}: no node would take a planet "
                 "of another id; put the id back, or make a new home for a new planet"
             )
+
+
+def _check_not_forgotten(home: Home, world: World) -> None:
+    """Refuse a first revision of a World of which nodes may hold later ones."""
+    path = home.world_path(world)
+    try:
+        found = World.decode(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unreadable(path, "read", error) from error
+    except DecodeError:
+        return
+    official = found.updates_must_be_signed_by == EARTH.updates_must_be_signed_by
+    if found.id == world.id and not official:
+        raise ConflictError(
+            f"{path} is a revision of World {world.id:016x}, and {DATABASE_NAME} knows none: put "
+            "the database back from a backup, or move that file away if no node holds this World"
+        )
 
 
 def _check_new_identities(roots: tuple[Root, ...], before: World | None) -> None:

@@ -220,3 +220,17 @@ def test_a_full_disk_after_the_revision_says_that_it_is_published(home: Home) ->
         publish(home, "home", NOW_MS + 2)
     home.recover()
     assert _newest(home).timestamp_ms == NOW_MS + 2
+
+
+def test_a_chain_is_not_begun_anew_where_its_database_was_lost(tmp_path: Path) -> None:
+    path = tmp_path / "home"
+    make_home(path).close()
+    before = (path / "planet").read_bytes()
+    (path / "orrery.db").write_bytes(b"")
+    with Home.open(path, writer=True) as home:
+        with pytest.raises(ConflictError, match=r"orrery\.db knows none: put the database back"):
+            publish(home, "home", NOW_MS + 1)
+        assert (path / "planet").read_bytes() == before
+        # A file that says nothing of this World is no reason to refuse.
+        (path / "planet").write_bytes(b"torn")
+        assert publish(home, "home", NOW_MS + 1).number == 1

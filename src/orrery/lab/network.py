@@ -235,6 +235,7 @@ class FakeNetwork:
         self._queue: list[tuple[int, int, _Arrival | _Proven | Host]] = []
         self._count = 0
         self._hosts: dict[Endpoint, Host] = {}
+        self._gone: set[Endpoint] = set()
         self._nats: dict[bytes, Nat] = {}
 
     # -- who is there --------------------------------------------------------------------------
@@ -279,6 +280,11 @@ class FakeNetwork:
         for endpoint in endpoints:
             self._hosts[endpoint] = host
         host.endpoints = endpoints
+
+    def take_away(self, endpoint: Endpoint) -> None:
+        """Let a host lose one of its addresses: all from and to there is lost."""
+        del self._hosts[endpoint]
+        self._gone.add(endpoint)
 
     def act(self, host: Host) -> None:
         """Send off what a node wants after it was called by the test."""
@@ -382,6 +388,8 @@ class FakeNetwork:
         sent.packets_from += 1
         got.bytes_to += len(datagram)
         got.packets_to += 1
+        if source in self._gone:
+            return
         place: Endpoint | None = destination
         if (nat := self._nats.get(destination.ip)) is not None:
             place = nat.inward(source, destination.port, self.now_ms)

@@ -1,4 +1,4 @@
-"""Which nodes to introduce to each other, and over which paths."""
+"""Whom to introduce to whom, and over which paths."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections import OrderedDict
 
 from orrery.vl1.path import Path
 from orrery.wire.address import Address
-from orrery.wire.endpoint import Scope
+from orrery.wire.endpoint import Endpoint, Scope
+from orrery.wire.world import World
 
 UNITE_INTERVAL_MS = 30_000
 """Two nodes are introduced once in this time (ZT_MIN_UNITE_INTERVAL)."""
@@ -52,3 +53,13 @@ def meeting_point(here: list[Path], there: list[Path]) -> tuple[Path, Path] | No
                 if best is None or rank > best[0]:
                     best = rank, mine, theirs
     return None if best is None else best[1:]
+
+
+def gained_endpoints(address: Address, before: World, after: World) -> list[Endpoint]:
+    """The endpoints that a root has in one revision and did not have in another."""
+    known = set(_endpoints_of(address, before))
+    return [endpoint for endpoint in _endpoints_of(address, after) if endpoint not in known]
+
+
+def _endpoints_of(address: Address, world: World) -> tuple[Endpoint, ...]:
+    return next((r.endpoints for r in world.roots if r.identity.address == address), ())

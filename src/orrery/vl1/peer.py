@@ -96,6 +96,11 @@ class Peer:
                 return True
         return False
 
+    @property
+    def path_count(self) -> int:
+        """Confirmed paths, expired ones too."""
+        return len(self._paths)
+
     def knows(self, path: Path) -> bool:
         """Whether the path is confirmed."""
         return any(known.path == path for known in self._paths)

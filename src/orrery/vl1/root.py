@@ -14,7 +14,7 @@ from orrery.vl1.events import (
     WorldServed,
 )
 from orrery.vl1.handing import Handing
-from orrery.vl1.introductions import Introductions, meeting_point
+from orrery.vl1.introductions import Introductions, gained_endpoints, meeting_point
 from orrery.vl1.limits import Allowance, BucketTable, TokenBucket
 from orrery.vl1.multicast import Multicaster
 from orrery.vl1.node import Entropy, Node, endpoint_for_protocol
@@ -42,6 +42,7 @@ from orrery.wire.verbs import (
     Ok,
     OkHello,
     Rendezvous,
+    Version,
     WorldHeld,
     decode_addresses,
     decode_identities,
@@ -60,6 +61,10 @@ CONFIRMATION_BYTES = 150
 UPSTREAM_HELLO_MS = 60_000
 UPSTREAM_RETRY_MS = 5_000
 HOUSEKEEPING_MS = 10_000
+ASKING_VERSION = Version(1, 12, 0)
+"""Nodes from this version on ask each of their roots something every 5 s."""
+SILENCE_MS = 6_000
+"""Such a node which was not heard for so long does not reach us any more."""
 _WHOIS_ANSWER_BYTES = DATAGRAM_BYTES - HEADER_BYTES
 
 
@@ -206,6 +211,7 @@ class RootNode(Node[RootPeer]):
             self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
             self._multicaster.expire(now_ms)
             self._forget()
+            self._call_silent(now_ms)
 
     def next_tick_ms(self, now_ms: int) -> int:
         """When `tick` has something to do at the latest."""
@@ -288,7 +294,7 @@ class RootNode(Node[RootPeer]):
             peer.clock_offset_ms = hello.timestamp_ms - now_ms
             peer.question_id = packet.id
             for held in (hello.planet, *hello.moons):
-                self._handing.note_held(peer, held, How.HELLO, now_ms)
+                self._note_held(peer, held, How.HELLO, now_ms)
         if worlds:
             self._events.append(WorldServed(now_ms, peer.address, len(worlds), size, pushed=False))
             self._note_attempt(peer, now_ms)
@@ -380,6 +386,14 @@ class RootNode(Node[RootPeer]):
                 return []
             return self._handing.links(peer, [hello.planet])
         return self._handing.links(peer, [hello.planet, *hello.moons])
+
+    def _note_held(
+        self, peer: RootPeer, held: WorldHeld, how: How, now_ms: int, world: World | None = None
+    ) -> None:
+        before_ms = peer.held.get(held.id, 0)
+        self._handing.note_held(peer, held, how, now_ms, world)
+        if peer.held.get(held.id, 0) != before_ms:
+            self._show_gained_endpoints(peer, held, before_ms, now_ms)
 
     def _may_hand_over(
         self, peer: RootPeer, size_bytes: int, path: Path, confirmed: bool, now_ms: int
@@ -498,7 +512,7 @@ class RootNode(Node[RootPeer]):
             peer.set_version(answer.protocol, answer.version)
             for world in answer.worlds:
                 held = WorldHeld(world.id, world.timestamp_ms)
-                self._handing.note_held(peer, held, How.PROBE, now_ms, world)
+                self._note_held(peer, held, How.PROBE, now_ms, world)
                 if peer.address in self._upstreams:
                     self._follow(world)
         elif ok.verb == Verb.WHOIS and peer.address in self._upstreams:
@@ -629,6 +643,40 @@ class RootNode(Node[RootPeer]):
             introductions.reverse()
         for peer, rendezvous, way in introductions:
             self._send(peer, Verb.RENDEZVOUS, rendezvous.encode(), way)
+
+    # -- our own endpoints -----------------------------------------------------------------------
+
+    def _show_gained_endpoints(
+        self, peer: RootPeer, held: WorldHeld, before_ms: int, now_ms: int
+    ) -> None:
+        """Bring a node to the endpoints that we have in a revision which it has just taken.
+
+        By itself it tries another endpoint of a root only when it has given up the one it uses,
+        which takes it minutes. Introduced there to the root that it knows, it has both at once.
+        """
+        before = self._handing.table.revision_at(held.id, before_ms)
+        after = self._handing.table.revision_at(held.id, held.timestamp_ms)
+        path = peer.best_path(now_ms)
+        if before is None or after is None or path is None:
+            return
+        for endpoint in gained_endpoints(self.address, before, after):
+            if endpoint.family == path.endpoint.family:
+                self._send(peer, Verb.RENDEZVOUS, Rendezvous(self.address, endpoint).encode(), path)
+
+    def _call_silent(self, now_ms: int) -> None:
+        """Call nodes that have fallen silent on their other paths.
+
+        A node keeps to the path on which it heard us last, for minutes after that died, unless it
+        hears us on another one.
+        """
+        for peer in self._peers.values():
+            if (
+                peer.path_count > 1
+                and peer.version >= ASKING_VERSION
+                and SILENCE_MS <= now_ms - peer.last_receive_ms < SILENCE_MS + HOUSEKEEPING_MS
+            ):
+                for path in peer.paths(now_ms)[1:]:
+                    peer.expect_answer(self._send(peer, Verb.ECHO, b"", path))
 
     # -- other roots -----------------------------------------------------------------------------
 

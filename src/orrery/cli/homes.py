@@ -27,9 +27,27 @@ HomeOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def world_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of Worlds for the shell to complete; what is wrong is told by the command itself."""
+    from orrery.errors import OrreryError
+    from orrery.home.settings import FILE_NAME, Settings
+
+    try:
+        settings = Settings.load(Path(ctx.params.get("home") or HERE) / FILE_NAME)
+    except OrreryError:
+        return []
+    return [world.name for world in settings.worlds if world.name.startswith(incomplete)]
+
+
 WorldArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[WORLD]", help="Name or id; may be left out where there is one only."),
+    typer.Argument(
+        metavar="[WORLD]",
+        help="Name or id; may be left out where there is one only.",
+        autocompletion=world_names,
+    ),
 ]
 PassphraseFileOption = Annotated[
     Path | None,

@@ -15,6 +15,7 @@ from orrery.cli.homes import (
     new_passphrase_provider,
     passphrase_provider,
     tell_repairs,
+    world_names,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ _JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for progra
 _DEFAULT_NAME = "current.c25519"
 _WorldOption = Annotated[
     str | None,
-    typer.Option("--world", metavar="WORLD", help="Name or id of a World of a home."),
+    typer.Option(
+        "--world",
+        metavar="WORLD",
+        help="Name or id of a World of a home.",
+        autocompletion=world_names,
+    ),
 ]
 
 

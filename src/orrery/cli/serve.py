@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from orrery.server.service import ServeOptions, Server
 
 
+def _level_names(incomplete: str) -> list[str]:
+    from orrery.server.logs import LEVELS
+
+    return [level for level in LEVELS if level.startswith(incomplete)]
+
+
 def serve(
     home: HomeOption = HERE,
     listen: Annotated[
@@ -25,7 +31,10 @@ def serve(
         typer.Option(help="Hand a new revision to every node at once. Default: as orrery.toml."),
     ] = None,
     log_level: Annotated[
-        str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")
+        str,
+        typer.Option(
+            metavar="LEVEL", help="debug, info, warning or error.", autocompletion=_level_names
+        ),
     ] = "info",
 ) -> None:
     """Run the root server until SIGTERM; new revisions are served without a restart."""

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -258,26 +257,6 @@ def test_the_process_ends_with_the_status(files: Path) -> None:
     )  # fmt: skip
     assert ended.returncode == 1
     assert json.loads(ended.stderr)["error"]["reason"] == "identical"
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_completion_knows_commands_and_formats() -> None:
-    def complete(line: str) -> list[str]:
-        words = line.split(" ")
-        ended = subprocess.run(
-            _process(),
-            env={
-                **os.environ,
-                "_ORRERY_COMPLETE": "complete_bash",
-                "COMP_WORDS": line,
-                "COMP_CWORD": str(len(words) - 1),
-            },
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        return ended.stdout.split()
-
-    assert complete("orrery wo") == ["world"]
-    assert complete("orrery world convert planet --to c") == ["c25519", "c-header"]
 
 
 def test_commands_import_only_what_they_need() -> None:

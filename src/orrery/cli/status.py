@@ -128,7 +128,7 @@ def _world_lines(adoption: Adoption, seen: str, seen_in_all: int) -> list[Text]:
     if adoption.nodes:
         facts.append(("adopted", _bar(adoption, seen)))
     else:
-        facts.append(("nodes", f"none seen in the last {seen} holds it"))
+        facts.append(("nodes", "none holds it" if seen_in_all else f"none seen in the last {seen}"))
     facts += [("", _name_level(level)) for level in adoption.levels]
     if newest.type is WorldType.PLANET and (others := seen_in_all - adoption.nodes) > 0:
         facts.append(("", f"{_count(others, 'holds', 'hold')} another planet"))

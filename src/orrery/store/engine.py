@@ -6,6 +6,7 @@ makes a commit wait for the disk. A write transaction takes the write lock at it
 """
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,6 +108,25 @@ def sentences(path: Path) -> Iterator[None]:
         raise explain(error.orig, path) from error
 
 
+_DISK_ERRORS = frozenset(
+    (
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_IOERR,
+    )
+)
+_ROOM_BYTES = 64 << 10
+"""What SQLite needs beside a database to open it."""
+
+
+def _is_disk_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < _ROOM_BYTES
+    except OSError:
+        return False
+
+
 def explain(error: BaseException | None, path: Path) -> OrreryError:
     """The sentence for an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -115,7 +135,8 @@ def explain(error: BaseException | None, path: Path) -> OrreryError:
             f"{path} has been locked by another program for {_BUSY_TIMEOUT_MS // 1000} s; "
             "wait until that program is done, then try again"
         )
-    if code == sqlite3.SQLITE_FULL:
+    # Without room for the index beside it, a database cannot even be read.
+    if code == sqlite3.SQLITE_FULL or (code in _DISK_ERRORS and _is_disk_full(path)):
         return UnreadableError(
             f"{path} cannot grow, the disk is full; free some space and try again: "
             "what the failed command wrote was undone"
@@ -124,12 +145,7 @@ def explain(error: BaseException | None, path: Path) -> OrreryError:
         return UnreadableError(
             f"{path} is not a whole SQLite database ({error}); put a backup of the home in place"
         )
-    if code in {
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_IOERR,
-    }:
+    if code in _DISK_ERRORS:
         return UnreadableError(
             f"{path} cannot be read or written ({error}); check the disk and that the file is yours"
         )

@@ -1,8 +1,10 @@
 import os
+import shutil
 import sqlite3
 import stat
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from alembic import command
@@ -42,6 +44,16 @@ def test_a_database_that_others_may_read_is_made_private(tmp_path: Path) -> None
     path.chmod(0o644)
     Store.open(path).close()
     assert _mode(path) == 0o600
+
+
+@pytest.mark.parametrize(("free_bytes", "said"), [(4_096, "the disk is full"), (1 << 30, "I/O")])
+def test_a_disk_without_room_for_the_index_is_said_to_be_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int, said: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    assert said in str(engine.explain(error, tmp_path / "orrery.db"))
 
 
 def test_every_connection_is_set_up_for_safety(tmp_path: Path) -> None:

@@ -1,11 +1,18 @@
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
 from orrery.server.logs import LEVELS, Trouble, configure_logs
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 class _Terminal(io.StringIO):

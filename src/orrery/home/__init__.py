@@ -8,7 +8,6 @@ from orrery.home.named_endpoint import NamedEndpoint, WantedEndpoint
 from orrery.home.publishing import Proposal, propose, publish, rotate_key
 from orrery.home.resolving import DnsResolver, Resolution, ResolvedRoot, Resolver, resolve
 from orrery.home.settings import (
-    Change,
     DnsSettings,
     RolloutSettings,
     RootSettings,
@@ -18,7 +17,6 @@ from orrery.home.settings import (
 )
 
 __all__ = [
-    "Change",
     "DnsResolver",
     "DnsSettings",
     "Home",

@@ -42,6 +42,8 @@ push_rate = 1000
 retention_days = 30
 retention_rows = 1_000_000
 
+# How a rollout by cohorts would go: `orrery forecast` reckons with it. `orrery publish` gives a
+# revision to every node at once.
 [rollout]
 # Who gets a revision first, in order: a share of the nodes, or a list of nodes such as
 # ["2c3e8f527a", "dd87c5dc2d"]. Each cohort is watched before the next one's turn; the last is
@@ -53,9 +55,6 @@ settle = "10m"
 horizon = "30d"
 # The share of a cohort's counted nodes that must have a revision before the next step.
 required = "100%"
-# What is done without asking you first. There are add-endpoint, remove-endpoint, add-root,
-# remove-root, change-identity and rotate-key.
-without_asking = ["add-endpoint", "add-root"]
 
 [dns]
 # Who is asked what names stand for; with none, the servers that this machine uses. If those tell

@@ -21,7 +21,6 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -61,17 +60,6 @@ _DNS_PORT = 53
 _SECOND_MS = 1_000
 _MINUTE_MS = 60 * _SECOND_MS
 _DAY_MS = 24 * 60 * _MINUTE_MS
-
-
-class Change(StrEnum):
-    """A kind of change between two revisions, as `without_asking` lists it."""
-
-    ADD_ENDPOINT = "add-endpoint"
-    REMOVE_ENDPOINT = "remove-endpoint"
-    ADD_ROOT = "add-root"
-    REMOVE_ROOT = "remove-root"
-    CHANGE_IDENTITY = "change-identity"
-    ROTATE_KEY = "rotate-key"
 
 
 def _mistake(sentence: str) -> PydanticCustomError:
@@ -225,15 +213,6 @@ def _read_cohort(value: object) -> Cohort:
     return _read_share(value)
 
 
-def _read_change(value: object) -> Change:
-    text = _text(value, "a kind of change")
-    try:
-        return Change(text)
-    except ValueError:
-        near = _did_you_mean(text, [str(change) for change in Change])
-        raise _mistake(f"{text[:40]!r} is no kind of change{near}") from None
-
-
 _Name = Annotated[str, BeforeValidator(_read_name)]
 _WorldId = Annotated[int, BeforeValidator(_read_world_id)]
 _PublicIdentity = Annotated[InstanceOf[Identity], BeforeValidator(_read_identity)]
@@ -242,7 +221,6 @@ _Listening = Annotated[InstanceOf[Endpoint], BeforeValidator(_read_listening)]
 _DnsServer = Annotated[InstanceOf[Endpoint], BeforeValidator(_read_dns_server)]
 _Required = Annotated[InstanceOf[Fraction], BeforeValidator(_read_required)]
 _Cohort = Annotated[Cohort, PlainValidator(_read_cohort)]
-_Change = Annotated[InstanceOf[Change], BeforeValidator(_read_change)]
 _Settle = Annotated[int, BeforeValidator(_read_span_ms(_SECOND_MS, 30 * _DAY_MS))]
 _Horizon = Annotated[
     int,
@@ -310,14 +288,15 @@ class ServeSettings(_Table):
 
 
 class RolloutSettings(_Table):
-    """How a revision is brought to the nodes.
+    """How a rollout goes that gives a revision to some nodes before others.
+
+    `orrery forecast` reckons with it; `orrery publish` gives a revision to everybody at once.
 
     Attributes:
         cohorts: Who gets it before others, in order, as `Cohorts` wants them.
         settle_ms: How long a cohort is watched before the next one's turn; `settle`.
         horizon_ms: A node counts when it was seen in this span; `horizon`.
         required: The share of the counted nodes of a cohort that must have adopted.
-        without_asking: The kinds of change that `orrery apply` makes without a question.
     """
 
     cohorts: Annotated[list[_Cohort], Field(min_length=1, max_length=32)] = [
@@ -328,7 +307,6 @@ class RolloutSettings(_Table):
     settle_ms: Annotated[_Settle, Field(alias="settle")] = 10 * _MINUTE_MS
     horizon_ms: Annotated[_Horizon, Field(alias="horizon")] = 30 * _DAY_MS
     required: _Required = Fraction(1)
-    without_asking: list[_Change] = [Change.ADD_ENDPOINT, Change.ADD_ROOT]
 
 
 class DnsSettings(_Table):
@@ -562,12 +540,6 @@ def _check_rollout(
             f"counts that is not seen ({format_span(rollout.horizon_ms)}): let 'settle' be less "
             "than 'horizon'",
         )
-    for number, change in enumerate(rollout.without_asking):
-        if change in rollout.without_asking[:number]:
-            yield (
-                ("rollout", "without_asking", number),
-                f"{str(change)!r} is there already: write it once",
-            )
 
 
 _TABLES: dict[tuple[str, ...], tuple[str, type[_Table]]] = {
@@ -648,7 +620,6 @@ _EXAMPLES = {
     "endpoints": 'endpoints = ["203.0.113.7:9993"]',
     "listen": 'listen = ["0.0.0.0:9993", "[::]:9993"]',
     "cohorts": 'cohorts = ["1%", "10%", "100%"]',
-    "without_asking": 'without_asking = ["add-endpoint", "add-root"]',
     "servers": 'servers = ["9.9.9.9"]',
 }
 

@@ -130,11 +130,6 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str]] = {
     "not everybody": (_replaced(', "100%"]', "]"), "cohorts", 'let the list end with "100%"'),
     "no node": (_replaced('"1%"', '["8056c2"]'), "cohorts", "'8056c2' is not an address"),
     "node without list": (_replaced('"1%"', '"2c3e8f527a"'), "cohorts", 'write ["2c3e8f527a"]'),
-    "unknown change": (
-        _replaced('"add-root"]', '"add-roots"]'),
-        "without_asking",
-        "did you mean 'add-root'?",
-    ),
     "nothing required": (_replaced('"100%"\n', '"0%"\n'), "required", "it is more than 0%"),
     "DNS server by name": (
         _replaced("servers = []", 'servers = ["dns.example.org"]'),

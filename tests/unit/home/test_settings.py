@@ -11,7 +11,7 @@ from orrery.errors import DecodeError, UnreadableError, UsageError
 from orrery.home import Settings, SettingsEditor
 from orrery.home.document import new_text, write_endpoint
 from orrery.home.named_endpoint import NamedEndpoint
-from orrery.home.settings import Change, DnsSettings, RolloutSettings
+from orrery.home.settings import DnsSettings, RolloutSettings
 from orrery.rollout.cohorts import EVERYBODY, Cohorts, Named, Share
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
@@ -184,7 +184,6 @@ cohorts = ["2.5%", ["2c3e8f527a", "DD87C5DC2D"], "10 %", "100%"]
 settle = "90s"
 horizon = "36h"
 required = "99.9%"
-without_asking = ["rotate-key"]
 """
     )
     rollout = Settings.parse(text).rollout
@@ -193,7 +192,6 @@ without_asking = ["rotate-key"]
     assert Cohorts(rollout.cohorts).opened(0).share == 25_000
     assert (rollout.settle_ms, rollout.horizon_ms) == (90_000, 36 * 3_600_000)
     assert rollout.required == Fraction(999, 1000)
-    assert rollout.without_asking == [Change.ROTATE_KEY]
 
 
 def test_the_rollout_has_a_default_for_everything() -> None:
@@ -202,7 +200,6 @@ def test_the_rollout_has_a_default_for_everything() -> None:
     assert list(map(str, rollout.cohorts)) == ["1%", "10%", "100%"]
     assert (rollout.settle_ms, rollout.horizon_ms) == (600_000, 30 * 86_400_000)
     assert rollout.required == 1
-    assert rollout.without_asking == ["add-endpoint", "add-root"]
 
 
 @pytest.mark.parametrize(
@@ -247,11 +244,6 @@ def test_the_rollout_has_a_default_for_everything() -> None:
         ('horizon = "10m"\nsettle = "1h"', 2, "would be watched for 1h, longer than"),
         ("required = 100", 1, 'a share stands in quotes, with a % sign: write "10%"'),
         ('required = "0%"', 1, "'0%' is not a share"),
-        ('without_asking = "all"', 1, "'without_asking' is a list"),
-        ('without_asking = ["add-endpoints"]', 1, "did you mean 'add-endpoint'?"),
-        ('without_asking = ["zzz"]', 1, "'zzz' is no kind of change; known are add-endpoint, "),
-        ("without_asking = [true]", 1, "a kind of change is a text"),
-        ('without_asking = ["add-root",\n"add-root"]', 2, "'add-root' is there already"),
         ('settel = "10m"', 1, "unknown key 'settel' in [rollout]; did you mean 'settle'?"),
         (
             "retention_days = 1",
@@ -393,8 +385,6 @@ def test_the_first_settings_are_read_as_they_were_asked_for(name: str) -> None:
     assert text.count("#") >= 18
     assert Settings.parse(text).rollout == RolloutSettings()
     assert Settings.parse(text).dns == DnsSettings()
-    for change in Change:
-        assert change in text
     assert identity(0).to_string(secret=True).rpartition(":")[2] not in text
 
 

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 import structlog
 
 from orrery.errors import OrreryError
 from orrery.server.clock import Clock
 from orrery.server.logs import Trouble
-from orrery.store import Adoption, Sighting, Store
+from orrery.store import Adoption, Fork, Sighting, Store
 from orrery.vl1.events import (
     AdoptionLearned,
     Event,
@@ -21,11 +22,17 @@ from orrery.vl1.events import (
     PacketDropped,
     WorldServed,
 )
+from orrery.vl1.forks import mark_of
+from orrery.vl1.limits import Allowance, TokenBucket
 from orrery.wire.address import Address, format_address
+from orrery.wire.signature import fingerprint
 
 FLUSH_INTERVAL_S = 0.5
 MAX_WAITING = 50_000
-"""Sightings and adoptions kept in memory while the disk is slow; beyond, new ones are lost."""
+"""Sightings, adoptions and forks kept in memory while the disk is slow; beyond, new ones are lost.
+"""
+_FORK_LINES = Allowance(20, 1 / 30)
+"""How often the log tells of a fork; the store knows them all."""
 
 log = structlog.get_logger("orrery.server")
 
@@ -43,6 +50,8 @@ class Recorder:
         self._clock = clock
         self._sightings: dict[Address, Sighting] = {}
         self._adoptions: list[Adoption] = []
+        self._forks: dict[tuple[Address, int], Fork] = {}
+        self._fork_lines = TokenBucket(_FORK_LINES, clock.now_ms())
         self._trouble = Trouble("recording")
         self._ending = asyncio.Event()
         self.counts: Counter[str] = Counter()
@@ -61,13 +70,7 @@ class Recorder:
                     self.counts["pushed" if event.pushed else "served"] += 1
                     self.counts["world bytes"] += event.size_bytes
                 case ForkSeen():
-                    log.warning(
-                        "fork",
-                        node=format_address(event.address),
-                        world=f"{event.world_id:016x}",
-                        timestamp=event.timestamp_ms,
-                        meaning="the node holds a World with our id that is not of our chain",
-                    )
+                    self._note_fork(event)
 
     def _note_sighting(self, event: NodeSeen) -> None:
         address = event.identity.address
@@ -100,6 +103,24 @@ class Recorder:
             )
         )
 
+    def _note_fork(self, event: ForkSeen) -> None:
+        self.counts["forks"] += 1
+        key = event.address, event.world_id
+        if len(self._forks) < MAX_WAITING or key in self._forks:
+            self._forks[key] = _fork_of(event, self._clock.wall_ms(event.at_ms))
+        else:
+            self._lose_forks(1)
+        if self._fork_lines.take(1, event.at_ms):
+            names = event.world and fingerprint(event.world.updates_must_be_signed_by)
+            log.warning(
+                "fork",
+                node=format_address(event.address),
+                world=f"{event.world_id:016x}",
+                timestamp=event.timestamp_ms,
+                wants_key=names or "unknown",
+                meaning="the node holds a World with our id that is not of our chain",
+            )
+
     async def run(self) -> None:
         """Write what has gathered, again and again; after `end` what is left, once."""
         while not self._ending.is_set():
@@ -114,25 +135,37 @@ class Recorder:
 
     async def flush(self) -> None:
         """Write what has gathered; what a disk that fails does not take is tried again later."""
-        if not self._sightings and not self._adoptions:
+        if not self._sightings and not self._adoptions and not self._forks:
             return
-        sightings, adoptions = self._sightings, self._adoptions
-        self._sightings, self._adoptions = {}, []
+        sightings, adoptions, forks = self._sightings, self._adoptions, self._forks
+        self._sightings, self._adoptions, self._forks = {}, [], {}
         now_ms = self._clock.wall_ms(self._clock.now_ms())
         try:
             await asyncio.to_thread(
-                self._store.record, tuple(sightings.values()), adoptions, now_ms=now_ms
+                self._store.record,
+                tuple(sightings.values()),
+                adoptions,
+                tuple(forks.values()),
+                now_ms=now_ms,
             )
         except OrreryError as error:
             self._take_back(sightings, adoptions)
+            forks |= self._forks
+            self._forks = dict(list(forks.items())[:MAX_WAITING])
+            self._lose_forks(len(forks) - len(self._forks))
             self._trouble.begin(error)
         except Exception:
             # A bug: what cannot be written now never can be, and must not keep the rest waiting.
             self.counts["sightings lost"] += len(sightings)
             self.counts["adoptions lost"] += len(adoptions)
+            self._lose_forks(len(forks))
             log.exception("bug", sightings=len(sightings), adoptions=len(adoptions))
         else:
             self._trouble.end()
+
+    def _lose_forks(self, count: int) -> None:
+        if count:
+            self.counts["forks lost"] += count
 
     def _take_back(self, sightings: dict[Address, Sighting], adoptions: list[Adoption]) -> None:
         """Keep what was not written, as far as there is room beside what came since."""
@@ -143,3 +176,16 @@ class Recorder:
         self._sightings = {seen.address: seen for seen in older[: max(0, room)]} | newer
         self._adoptions = (adoptions + later)[:MAX_WAITING]
         self.counts["adoptions lost"] += max(0, len(adoptions) + len(later) - MAX_WAITING)
+
+
+def _fork_of(event: ForkSeen, at_ms: int) -> Fork:
+    known = Fork(event.address, event.world_id, event.timestamp_ms, at_ms)
+    world = event.world
+    if world is None:
+        return known
+    return replace(
+        known,
+        mark=mark_of(world),
+        wanted_key=world.updates_must_be_signed_by,
+        roots=tuple(root.identity.address for root in world.roots),
+    )

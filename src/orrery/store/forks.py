@@ -29,6 +29,7 @@ _ADOPTIONS: Table = AdoptionRow.metadata.tables[AdoptionRow.__tablename__]
 def record(
     connection: Connection,
     forks: Sequence[Fork],
+    adoptions: Sequence[Adoption],
     published: set[tuple[int, int]],
     now_ms: int | None,
 ) -> None:
@@ -37,16 +38,19 @@ def record(
     Args:
         connection: A connection inside a write transaction.
         forks: What was seen.
+        adoptions: What was learned at the same time; who adopted later holds the fork no more.
         published: World id and timestamp of our revisions. Where only a timestamp was seen, and it
             is one of these by now, there was no fork, but a root that did not know it yet.
         now_ms: The clock.
     """
     ours = {world_id for world_id, _ in published}
+    adopted = {(each.address, each.world_id): each.at_ms for each in adoptions} if forks else {}
     found = [
         fork
         for fork in forks
         if fork.world_id in ours
         and (fork.mark or (fork.world_id, fork.timestamp_ms) not in published)
+        and fork.at_ms >= adopted.get((fork.address, fork.world_id), fork.at_ms)
     ]
     statement = insert(ForkRow)
     new = statement.excluded

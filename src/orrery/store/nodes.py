@@ -62,7 +62,7 @@ def record(
         published = _published(connection)
         _record_adoptions(connection, adoptions, published)
         fork_rows.forget_adopted(connection, adoptions, now_ms)
-        fork_rows.record(connection, forks, published, now_ms)
+        fork_rows.record(connection, forks, adoptions, published, now_ms)
 
 
 def _record_nodes(

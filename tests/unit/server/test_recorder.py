@@ -10,7 +10,7 @@ from orrery.errors import UnreadableError
 from orrery.server import recorder as module
 from orrery.server.clock import Clock
 from orrery.server.recorder import Recorder
-from orrery.store import Adoption, Sighting, Store
+from orrery.store import Adoption, Fork, Sighting, Store
 from orrery.vl1.events import (
     AdoptionLearned,
     Drop,
@@ -20,11 +20,12 @@ from orrery.vl1.events import (
     PacketDropped,
     WorldServed,
 )
+from orrery.vl1.forks import mark_of
 from orrery.vl1.path import Path
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.verbs import Version, WorldHeld
-from tests.unit.store.making import WORLD_ID, identity
+from tests.unit.store.making import WORLD_ID, identity, key, world
 
 PATH = Path(Endpoint.from_text("198.51.100.4:29994"), 0)
 
@@ -42,12 +43,18 @@ class _Disk:
     def __init__(self) -> None:
         self.failure: BaseException | None = None
         self.batches: list[tuple[list[Sighting], list[Adoption]]] = []
+        self.forks: list[Fork] = []
         self.reached = threading.Event()
         self.goes_on = threading.Event()
         self.goes_on.set()
 
     def record(
-        self, sightings: Sequence[Sighting], adoptions: Sequence[Adoption], *, now_ms: int
+        self,
+        sightings: Sequence[Sighting],
+        adoptions: Sequence[Adoption],
+        forks: Sequence[Fork],
+        *,
+        now_ms: int,
     ) -> None:
         assert threading.current_thread() is not threading.main_thread()
         self.reached.set()
@@ -55,6 +62,7 @@ class _Disk:
         if self.failure is not None:
             raise self.failure
         self.batches.append((list(sightings), list(adoptions)))
+        self.forks += forks
 
 
 @pytest.fixture
@@ -114,6 +122,52 @@ def test_a_fork_is_told(recorder: Recorder) -> None:
         recorder.take([ForkSeen(1, Address(0x89E92CEEE5), WORLD_ID, 77)])
     (entry,) = told
     assert (entry["event"], entry["node"], entry["timestamp"]) == ("fork", "89e92ceee5", 77)
+
+
+async def test_forks_are_written_with_what_is_known_of_them(
+    disk: _Disk, recorder: Recorder
+) -> None:
+    fork = world(77, signer=key(9))
+    with structlog.testing.capture_logs():
+        recorder.take([ForkSeen(1_000, Address(7), WORLD_ID, 78)])
+        await recorder.flush()
+        recorder.take([ForkSeen(2_000, Address(7), WORLD_ID, 77, fork)])
+        await recorder.flush()
+    names, roots = fork.updates_must_be_signed_by, (fork.roots[0].identity.address,)
+    assert disk.forks == [
+        Fork(Address(7), WORLD_ID, 78, 1_000),
+        Fork(Address(7), WORLD_ID, 77, 2_000, mark_of(fork), names, roots),
+    ]
+
+
+async def test_of_a_node_the_last_fork_counts(disk: _Disk, recorder: Recorder) -> None:
+    with structlog.testing.capture_logs():
+        recorder.take([ForkSeen(at_ms, Address(7), WORLD_ID, at_ms) for at_ms in (1, 2)])
+        await recorder.flush()
+    assert [fork.timestamp_ms for fork in disk.forks] == [2]
+
+
+async def test_forks_wait_for_a_disk_that_fails_up_to_a_limit(
+    disk: _Disk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 3)
+    disk.failure = UnreadableError("orrery.db cannot grow, the disk is full")
+    with structlog.testing.capture_logs():
+        recorder.take([ForkSeen(1, Address(number), WORLD_ID, 1) for number in (1, 2)])
+        await recorder.flush()
+        recorder.take([ForkSeen(2, Address(number), WORLD_ID, 2) for number in (2, 3, 4)])
+        disk.failure = None
+        await recorder.flush()
+    assert {(fork.address, fork.timestamp_ms) for fork in disk.forks} == {(1, 1), (2, 2), (3, 2)}
+    assert recorder.counts["forks"] == 5
+    assert recorder.counts["forks lost"] == 1
+
+
+def test_many_forks_do_not_fill_the_log(recorder: Recorder) -> None:
+    with structlog.testing.capture_logs() as told:
+        for number in range(1_000):
+            recorder.take([ForkSeen(number, Address(number), WORLD_ID, 1)])
+    assert len(told) == 20
 
 
 async def test_a_disk_that_fails_is_told_once_and_loses_nothing(

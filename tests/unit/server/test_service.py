@@ -438,7 +438,7 @@ async def test_a_store_that_another_program_locks_holds_up_nobody(
     ("method", "event"),
     [
         ("data_version", "reading the store fails"),
-        ("chain", "reading the store fails"),
+        ("serving", "reading the store fails"),
         ("record", "recording fails"),
         ("retention", "forgetting old sightings fails"),
     ],

@@ -44,7 +44,7 @@ def world_names(ctx: typer.Context, incomplete: str) -> list[str]:
 WorldArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[WORLD]",
+        metavar="WORLD",
         help="Name or id; may be left out where there is one only.",
         autocompletion=world_names,
     ),

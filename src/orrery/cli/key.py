@@ -268,7 +268,7 @@ def show(
     file: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             help="Key file, moon.json with a key, or 128 hex digits; - reads standard input.",
         ),
     ] = None,

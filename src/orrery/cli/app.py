@@ -16,6 +16,7 @@ from orrery import __version__
 from orrery.cli import identity, key, world
 from orrery.cli.demo import demo
 from orrery.cli.failures import report
+from orrery.cli.forecast import forecast
 from orrery.cli.init import init
 from orrery.cli.nodes import nodes
 from orrery.cli.publish import publish
@@ -33,6 +34,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("publish", publish),
     ("status", status),
     ("nodes", nodes),
+    ("forecast", forecast),
     ("demo", demo),
 )
 

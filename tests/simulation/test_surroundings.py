@@ -5,6 +5,7 @@ from __future__ import annotations
 from orrery.lab.chains import ChainMaker, root_of, table_of
 from orrery.lab.identities import make_unproven_identity
 from orrery.lab.network import Host
+from orrery.vl1.events import AdoptionLearned
 from orrery.vl1.root import UPSTREAM_HELLO_MS, RootNode
 from orrery.vl1.root_peer import KnownNode
 from orrery.wire.endpoint import Endpoint
@@ -70,3 +71,16 @@ def test_it_follows_the_planet_when_that_moves() -> None:
     scene.network.move(scene.root_host, SECOND_ENDPOINT)
     scene.network.run_for(300_000)
     assert leaf_of(scene.orbiting()).moons == (scene.moon.newest,)
+
+
+def test_it_takes_what_is_pushed_and_says_so() -> None:
+    scene = MoonScene()
+    scene.network.run_for(1_000)
+    revision = scene.maker.revise(rotate=True)
+    scene.publish()
+    scene.network.run_for(1_000)
+    assert scene.moon_root.surroundings == revision
+    learned = scene.root_host.events_of(AdoptionLearned)
+    assert (scene.moon_identity.address, revision.timestamp_ms) in {
+        (event.address, event.timestamp_ms) for event in learned
+    }

@@ -378,6 +378,8 @@ class RootNode(Node[RootPeer]):
             return
         self._surroundings = world
         self._set_table(self._handing.table)
+        for upstream in self._upstreams.values():
+            upstream.due_ms = 0  # they want to know what we hold
 
     def _worlds_for(self, peer: RootPeer, hello: Hello) -> list[bytes]:
         """What this HELLO is answered with, as far as a packet has room."""
@@ -502,7 +504,12 @@ class RootNode(Node[RootPeer]):
     def _on_ok(self, packet: Packet, peer: RootPeer, path: Path, now_ms: int) -> None:
         ok = Ok.decode(packet.payload)
         if not peer.take_answer(ok.packet_id):
-            self._drop(Drop.UNEXPECTED, path)
+            if ok.verb == Verb.HELLO and peer.address in self._upstreams:
+                # Another root may push too; a World needs no more proof than its signature.
+                for world in OkHello.decode(ok.body).worlds:
+                    self._follow(world)
+            else:
+                self._drop(Drop.UNEXPECTED, path)
             return
         if ok.verb == Verb.HELLO:
             answer = OkHello.decode(ok.body)

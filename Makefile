@@ -34,7 +34,7 @@ test-slow: $(INSTALLED) ## Run the long fuzzing, crash and load tests.
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --timeout 3600 $(PYTEST_ARGS)
 
 interop: $(INSTALLED) ## Run against a real node: ORRERY_ZEROTIER_ONE names the binary.
-	$(BIN)/python -m pytest -m interop tests/interop $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'interop and not slow' tests/interop $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## Check style, types and the direction of imports.
 	$(BIN)/ruff check .

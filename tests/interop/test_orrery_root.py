@@ -11,6 +11,7 @@ from orrery.wire.identity import Identity
 from orrery.wire.verbs import decode_identities
 from tests.interop.capture import Capture
 from tests.interop.lab import eventually
+from tests.interop.orreryroot import wall_ms
 from tests.interop.realnode import Controller, RealNode
 
 if TYPE_CHECKING:
@@ -115,7 +116,9 @@ def test_leaves_go_on_over_a_restart_and_are_known_at_once(
             "after a restart of serve, from a leaf's first question to our answer", _ms(took_ms)
         )
         leaf.daemon.check_running()
+    began_ms = wall_ms()
     assert root.stop(within_s=5) == 0
+    measured("serve from SIGTERM to exit status 0", _ms(wall_ms() - began_ms))
 
 
 def _ms(milliseconds: float) -> str:

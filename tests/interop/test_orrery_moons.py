@@ -107,8 +107,7 @@ def test_a_moon_with_a_root_of_its_own(
     if ours is not None:
         # The moon's root lives on the planet as others do, and takes its updates.
         published = ours.rotate()
-        assert seed.stop() == 0
-        seed.serve()
+        ours.wait_adopted(seed.address, published.world)
         eventually(
             lambda: seed.planet == published.encoded,
             within_s=10,

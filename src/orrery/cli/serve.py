@@ -64,6 +64,7 @@ def serve(
 
 
 async def _serve(server: "Server") -> None:
+    server.handle_signals()
     await server.start()
     try:
         await server.run()

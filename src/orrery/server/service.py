@@ -90,6 +90,12 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._pushing = False
+        self._stopping = asyncio.Event()
+        self._signals = {
+            signal.SIGTERM: self._stopping.set,
+            signal.SIGINT: self._stopping.set,
+            signal.SIGHUP: self._reload_soon,
+        }
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -148,28 +154,27 @@ class Server:
             nodes=len(known),
         )
 
+    def handle_signals(self) -> None:
+        """Let signals not end the process from now on, but `run`; it does this if nobody has."""
+        loop = asyncio.get_running_loop()
+        for number, handler in self._signals.items():
+            loop.add_signal_handler(number, handler)
+
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP looks for a new revision at once.
 
         Raises:
             BaseException: whatever ended a background task of the server, which is a bug.
         """
-        stopping = asyncio.Event()
-        handlers = {
-            signal.SIGTERM: stopping.set,
-            signal.SIGINT: stopping.set,
-            signal.SIGHUP: self._reload_soon,
-        }
-        for number, handler in handlers.items():
-            self._loop.add_signal_handler(number, handler)
+        self.handle_signals()
         notify("READY=1")
-        stopped = self._loop.create_task(stopping.wait())
+        stopped = self._loop.create_task(self._stopping.wait())
         try:
             await asyncio.wait([stopped, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             notify("STOPPING=1")
             stopped.cancel()
-            for number in handlers:
+            for number in self._signals:
                 self._loop.remove_signal_handler(number)
         for task in self._tasks:
             if task.done() and (error := task.exception()) is not None:

@@ -19,7 +19,7 @@ from orrery.errors import ConflictError, UnreadableError
 from orrery.lab.identities import make_unproven_identity
 from orrery.server import service
 from orrery.server.clock import Clock
-from orrery.server.service import Server
+from orrery.server.service import ServeOptions, Server
 from orrery.store import Sighting, Store
 from orrery.store import engine as store_engine
 from orrery.vl1.events import EchoAnswered, NodeSeen, UpstreamAnswered, WorldTaken
@@ -330,6 +330,17 @@ async def test_sigterm_ends_it_and_sighup_looks_for_a_revision(
             await running
             assert await loop.sock_recv(manager, 100) == b"STOPPING=1"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_a_signal_that_comes_before_it_serves_ends_it_as_well(site: Site) -> None:
+    site.server = Server(
+        site.home.identity(), site.home.store, ServeOptions(listen=(site.endpoint,))
+    )
+    site.server.handle_signals()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await site.server.start()
+    async with asyncio.timeout(LIMIT_S):
+        await site.server.run()
 
 
 async def test_the_watchdog_is_fed_as_long_as_the_loop_goes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from orrery.store import NodeRecord, Store
+from orrery.store import ForkCount, ForkRecord, NodeRecord, Store
 from orrery.worlds.chain import Chain
 
 
@@ -17,11 +17,13 @@ class Level:
         revision: its number in the chain from 1, None for a World that is not of the chain.
         timestamp_ms: of the World, 0 for a moon that is only waited for.
         nodes: how many nodes hold it.
+        forks: what is known of the Worlds that these are, where they are none of the chain.
     """
 
     revision: int | None
     timestamp_ms: int
     nodes: int
+    forks: tuple[ForkCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,15 @@ def adoption_of(store: Store, world_id: int, seen_since_ms: int) -> Adoption:
     """Adoption of a World by the nodes seen since a time."""
     chain = store.chain(world_id)
     numbers = {world.timestamp_ms: number for number, world in enumerate(chain, start=1)}
-    counts = store.adoption_counts(world_id, seen_since_ms)
-    return Adoption(
-        chain,
-        tuple(Level(numbers.get(c.timestamp_ms), c.timestamp_ms, c.nodes) for c in counts),
-    )
+    forks = [fork for fork in store.fork_counts(world_id, seen_since_ms) if fork.wanted_key]
+    levels = []
+    for count in store.adoption_counts(world_id, seen_since_ms):
+        number = None if count.forked else numbers.get(count.timestamp_ms)
+        known = tuple(fork for fork in forks if fork.timestamp_ms == count.timestamp_ms)
+        levels.append(
+            Level(number, count.timestamp_ms, count.nodes, known if number is None else ())
+        )
+    return Adoption(chain, tuple(levels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Held:
         behind: how many revisions the node lacks, None likewise.
         known_at_ms: when it was last learned.
         how: how it was last learned, see `orrery.store.records.How`.
+        fork: what is known of what it holds, if that is none of the chain and was seen.
     """
 
     world_id: int
@@ -81,16 +88,24 @@ class Held:
     behind: int | None
     known_at_ms: int
     how: str
+    fork: ForkRecord | None = None
 
 
 def held_by(node: NodeRecord, chains: Sequence[Chain]) -> Iterator[Held]:
     """The Worlds of ours that a node holds."""
     by_id = {chain.world_id: chain for chain in chains}
+    forks = {(fork.world_id, fork.timestamp_ms): fork for fork in node.forks if fork.wanted_key}
     for holding in node.holdings:
         chain = by_id.get(holding.world_id)
         if chain is not None:
-            number = revision_number(chain, holding.timestamp_ms)
-            behind = None if number is None else len(chain) - number
+            fork = forks.get((holding.world_id, holding.timestamp_ms))
+            number = None if fork else revision_number(chain, holding.timestamp_ms)
             yield Held(
-                holding.world_id, holding.timestamp_ms, number, behind, holding.at_ms, holding.how
+                holding.world_id,
+                holding.timestamp_ms,
+                number,
+                None if number is None else len(chain) - number,
+                holding.at_ms,
+                holding.how,
+                fork,
             )

@@ -96,6 +96,7 @@ def _is_behind(node: NodeRecord, chains: Sequence[Chain]) -> bool:
 def _describe(node: NodeRecord, chains: Sequence[Chain]) -> dict[str, Any]:
     from orrery.cli.adoption import held_by
     from orrery.cli.output import iso_time
+    from orrery.wire.signature import fingerprint
 
     return {
         "address": f"{node.address:010x}",
@@ -115,6 +116,12 @@ def _describe(node: NodeRecord, chains: Sequence[Chain]) -> dict[str, Any]:
                 "behind": held.behind,
                 "known_at_ms": held.known_at_ms,
                 "how": held.how,
+                "fork": held.fork
+                and {
+                    "next_signer": fingerprint(held.fork.wanted_key or b""),
+                    "roots": [f"{address:010x}" for address in held.fork.roots],
+                    "first_seen_ms": held.fork.first_at_ms,
+                },
             }
             for held in held_by(node, chains)
         ],

@@ -87,6 +87,15 @@ def _describe(home: Home, span_ms: int) -> dict[str, Any]:
                         "revision": level.revision,
                         "timestamp_ms": level.timestamp_ms,
                         "nodes": level.nodes,
+                        "forks": [
+                            {
+                                "next_signer": fingerprint(fork.wanted_key or b""),
+                                "roots": [f"{address:010x}" for address in fork.roots],
+                                "nodes": fork.nodes,
+                                "first_seen_ms": fork.first_at_ms,
+                            }
+                            for fork in level.forks
+                        ],
                     }
                     for level in adoption.levels
                 ],
@@ -129,7 +138,7 @@ def _world_lines(adoption: Adoption, seen: str, seen_in_all: int) -> list[Text]:
         facts.append(("adopted", _bar(adoption, seen)))
     else:
         facts.append(("nodes", "none holds it" if seen_in_all else f"none seen in the last {seen}"))
-    facts += [("", _name_level(level)) for level in adoption.levels]
+    facts += [("", line) for level in adoption.levels for line in _level_lines(level)]
     if newest.type is WorldType.PLANET and (others := seen_in_all - adoption.nodes) > 0:
         facts.append(("", f"{_count(others, 'holds', 'hold')} another planet"))
     return output.facts_lines(f"{newest.type.name.lower()} {newest.id:016x}", facts)
@@ -153,6 +162,14 @@ def _bar(adoption: Adoption, seen: str) -> Text:
     bar = (full * int(share * _BAR)).ljust(_BAR, empty)
     told = f" {adoption.adopted} of {adoption.nodes} nodes seen in the last {seen}"
     return Text.assemble((bar, "green" if share == 1 else "yellow"), told)
+
+
+def _level_lines(level: Level) -> list[str]:
+    """How many hold it; of forks also who signs their next revision."""
+    from orrery.wire.signature import fingerprint
+
+    keys = {fingerprint(fork.wanted_key or b"") for fork in level.forks}
+    return [_name_level(level), *(f"  next signer of that: {key}" for key in sorted(keys))]
 
 
 def _name_level(level: Level) -> str:

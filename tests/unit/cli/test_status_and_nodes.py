@@ -9,12 +9,13 @@ import pytest
 from filelock import FileLock
 
 from orrery.home import Home, publish
-from orrery.store import Adoption
+from orrery.store import Adoption, Fork
 from orrery.wire.address import Address
+from orrery.wire.signature import fingerprint
 from orrery.wire.world import World
 from tests.unit.cli.running import Orrery
 from tests.unit.home.making import ONE, make_home, want
-from tests.unit.store.making import sighting
+from tests.unit.store.making import key, sighting
 
 ANNE, BERT, CLEO, DORA, EMIL = (Address(0x1000000000 + number) for number in range(5))
 MOON_ID = 0xABCDEF
@@ -191,3 +192,46 @@ def test_it_is_shown_again_each_second_until_ctrl_c(
     assert len(lines) == 2
     assert all(json.loads(line) for line in lines)
     assert waits == [1.0] * 4
+
+
+def forked(home: Home) -> str:
+    """Anne's answer shows that what she holds has the timestamp of the newest, and no more.
+
+    Returns:
+        The fingerprint of the key that her World names.
+    """
+    newest = planet(home)
+    names = key(9).public
+    roots = (BERT, CLEO)
+    now_ms = time.time_ns() // 1_000_000
+    home.store.record(
+        forks=[Fork(ANNE, newest.id, newest.timestamp_ms, now_ms, b"other", names, roots)]
+    )
+    return fingerprint(names)
+
+
+def test_a_fork_is_no_revision_though_its_timestamp_is_one_s(orrery: Orrery, home: Home) -> None:
+    names = forked(home)
+    assert rows(orrery("nodes").out)[f"{ANNE:010x}"][0] == "fork"
+    assert f"{ANNE:010x}" in rows(orrery("nodes", "--behind").out)
+    out = orrery("status").out
+    assert " 0 of 3 nodes seen in the last 1h\n" in out
+    assert f"{planet(home).timestamp_ms}, which is not of this chain\n" in out
+    assert f"  next signer of that: {names}\n" in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_programs_are_told_what_is_known_of_a_fork(orrery: Orrery, home: Home) -> None:
+    names = forked(home)
+    told = {node["address"]: node for node in orrery("nodes", "--json").json}
+    (held,) = told[f"{ANNE:010x}"]["worlds"]
+    roots = [f"{BERT:010x}", f"{CLEO:010x}"]
+    assert (held["revision"], held["behind"]) == (None, None)
+    assert (held["fork"]["next_signer"], held["fork"]["roots"]) == (names, roots)
+    assert told[f"{BERT:010x}"]["worlds"][0]["fork"] is None
+    (world,) = orrery("status", "--json").json["worlds"]
+    assert world["adopted"] == 0
+    (level,) = [level for level in world["levels"] if level["forks"]]
+    assert (level["revision"], level["nodes"]) == (None, 1)
+    (fork,) = level["forks"]
+    assert (fork["next_signer"], fork["roots"], fork["nodes"]) == (names, roots, 1)

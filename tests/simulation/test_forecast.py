@@ -178,7 +178,7 @@ def test_nodes_that_are_online_adopt_and_confirm_as_computed(
 
 
 def test_as_many_pushes_are_sent_as_computed() -> None:
-    for push, roots, loss in ((SLOW, 1, 0.0), (SLOW, 2, 0.0), (SLOW, 1, 0.2)):
+    for push, roots, loss in ((SLOW, 1, 0.0), (SLOW, 2, 0.0), (SLOW, 1, 0.2), (SLOW, 1, 0.5)):
         real = Real(NODES, roots, push, loss=loss)
         real.publish()
         real.network.run_for(120_000)
@@ -190,7 +190,7 @@ def test_as_many_pushes_are_sent_as_computed() -> None:
                 for event in host.events_of(WorldServed)
                 if event.pushed and event.address in leaves
             ]
-            assert pushes[:120].sum() / 10 == pytest.approx(len(served), rel=0.05)
+            assert pushes[:120].sum() / 10 == pytest.approx(len(served), rel=0.07)
 
 
 # -- load --------------------------------------------------------------------------------------

@@ -94,6 +94,19 @@ def test_nodes_that_are_asleep_have_it_when_they_wake() -> None:
     assert curve.reached_ms(0.75) == pytest.approx(np.log(2) * HOUR_MS, rel=0.05)
 
 
+@pytest.mark.parametrize("loss", [0.0, 0.3])
+def test_who_wakes_has_it_after_a_round_trip_or_looks_again_every_five_seconds(
+    loss: float,
+) -> None:
+    office = Daily(begins_ms=20 * HOUR_MS, spread_ms=0.0)
+    outcome = run(Forecast((ONE,), cohorts=(1.0,)), churn=office, loss=loss)
+    curve = outcome.curves[0]
+    rounds = [divmod(at_ms - 12 * HOUR_MS, 5_000) for at_ms in curve.times_ms]
+    assert all(20 <= rest_ms <= 120 for _, rest_ms in rounds)
+    at_once = np.interp(12 * HOUR_MS + 200, curve.times_ms, curve.shares)
+    assert at_once == pytest.approx((1 - loss) ** 2, abs=0.03)
+
+
 def test_nodes_that_sleep_beyond_the_horizon_cease_to_count() -> None:
     away = Sessions(offline=0.2, session_ms=10 * DAY_MS)
     plan = Forecast((ONE,), cohorts=(1.0,), horizon_ms=DAY_MS)

@@ -3,9 +3,10 @@
     orrery.toml          what is wanted; written by people
     orrery.db            what was published and seen (`orrery.store`)
     identity.secret      the root's identity, as zerotier-one keeps it; identity.public beside it
-    planet               the newest revision of the planet; in a home without one, the planet of
+    planet               the newest revision of the planet, or the one before as long as a rollout
+                         holds that back from some nodes; in a home without a planet, that of
                          others where nodes live that orbit its moons
-    moons.d/ID.moon      the newest revision of each moon, the id in 16 hex digits
+    moons.d/ID.moon      likewise of each moon, the id in 16 hex digits
     keys.d/ID/           signing keys (`orrery.custody`)
     backups/             files that were replaced, by time and hash
     lock                 held by the one process that changes any of this
@@ -368,7 +369,7 @@ class Home:
         ]
         done += self.keys.recover()
         for world in self.served_worlds():
-            if (sentence := self._recover_world(world)) is not None:
+            if (sentence := self._recover_world(self.led_to(world))) is not None:
                 done.append(sentence)
         unfinished = self.path / UNFINISHED_NAME
         if unfinished.exists() and self.store.world_ids():
@@ -396,6 +397,26 @@ class Home:
             newest = [each for each in newest if each not in planets or each is wanted]
         return tuple(each.world for each in newest)
 
+    def led_to(self, newest: World) -> World:
+        """The revision that every node is led to, which is what the World's file holds.
+
+        That is the newest, unless a rollout holds it back from some: a root of another make that
+        reads the file would hand it to everybody.
+        """
+        served = self.store.served().get(newest.id)
+        if served is None or served.opened.is_everybody:
+            return newest
+        return self.store.chain(newest.id).until(served.held_back_ms).newest
+
+    def write_worlds(self) -> None:
+        """Bring the World files to the revisions that every node is led to.
+
+        Raises:
+            UnreadableError: One cannot be written; the next writer that opens the home does it.
+        """
+        for world in self.served_worlds():
+            self.write_world(self.led_to(world))
+
     def _recover_world(self, world: World) -> str | None:
         path = self.world_path(world)
         try:
@@ -411,7 +432,7 @@ class Home:
             path.name, found, backups=self.backups, now_ms=self.clock(), owner=self.owner
         )
         self.write_world(world)
-        return f"replaced {path}, which was not the newest revision; it is kept as {copy}"
+        return f"replaced {path}, which held another World than it should; it is kept as {copy}"
 
 
 def called(path: Path) -> str:

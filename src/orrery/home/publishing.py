@@ -182,7 +182,7 @@ def publish(
         ),
     )
     try:
-        home.write_world(signed)
+        home.write_world(home.led_to(signed))
     except UnreadableError as error:
         raise UnreadableError(
             f"revision {timestamp_ms} of {name!r} is published, but not yet written to its file: "

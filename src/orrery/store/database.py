@@ -222,6 +222,15 @@ class Store:
         made = tuple(Chain(revision.world for revision in each) for each in chains)
         return Serving(version, made, served)
 
+    def served(self) -> dict[int, Served]:
+        """What roots serve of the Worlds whose newest revision is not for everybody, by id.
+
+        Raises:
+            DecodeError: It was written by something else than Orrery.
+        """
+        with self._reading() as connection:
+            return rollouts.served(connection)
+
     # Rollouts
 
     def create_rollout(

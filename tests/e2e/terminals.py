@@ -42,8 +42,8 @@ class Terminal:
                 cwd=at,
                 env=env | {"TERM": "xterm-256color", "LANG": "C.UTF-8"},
                 start_new_session=True,
-                # So that Ctrl-C reaches it. No thread of a test holds a lock that this needs.
-                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+                # No thread of a test holds a lock that this needs.
+                preexec_fn=_begin_session,  # noqa: PLW1509
             )
         finally:
             os.close(slave)
@@ -104,6 +104,12 @@ class Terminal:
             return False
         self.sent += data.decode()
         return bool(data)
+
+
+def _begin_session() -> None:
+    """Let Ctrl-C reach the command, and a hangup end it though who runs the tests ignores that."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def has_colour(text: str) -> bool:

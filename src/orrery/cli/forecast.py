@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _NODES = 1_000
 _WORLD_BYTES = 500
-_SETTLE = "10m"
+_SETTLE = "10s"
 _HORIZON = "30d"
 _COHORTS = "1%,10%,100%"
 _MOST_RUNS = 20
@@ -186,7 +186,7 @@ _DEFAULTS = _Told(
     roots=("root-1",),
     push=None,
     cohorts=_default_cohorts,
-    settle_ms=600_000.0,
+    settle_ms=10_000.0,
     required=1.0,
     horizon_ms=30 * 86_400_000.0,
     churn=None,

@@ -13,7 +13,7 @@ from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
 
 _TEMPLATE = """\
-# What your Worlds are to be. Change it, then run `orrery publish`: every node follows.
+# What your Worlds are to be. Change it, look at `orrery plan`, then run `orrery apply`.
 
 [[world]]
 name = {name}
@@ -21,15 +21,17 @@ kind = {kind}
 # The id is what nodes know this World by. It never changes: nodes take no World of another id.
 id = {id}
 
-# One to four roots. To move a root, add its new endpoint first, publish, wait until every node has
-# the revision (`orrery status`), and only then remove the old endpoint and publish again.
+# One to four roots. Write what you want in the end: `orrery plan` finds the steps to it that no
+# node is lost on, and says what must stay up until when.
 [[world.root]]
 name = {root_name}
 # From identity.public. The private key stays in identity.secret and never goes in here.
 identity = {identity}
 # One to 32 places where nodes reach this root: IP addresses, or a name, "root.example.org:9993".
-# Nodes know no names: each time you publish, a name becomes the addresses that it stands for then.
+# Nodes know no names: for each plan, a name becomes the addresses that it stands for then.
 endpoints = {endpoints}
+# What runs there, "orrery" or "zerotier-one".
+software = "orrery"
 
 [serve]
 # Where this root receives. Nodes must be able to reach it through your firewall (UDP).
@@ -42,19 +44,21 @@ push_rate = 1000
 retention_days = 30
 retention_rows = 1_000_000
 
-# How a rollout by cohorts would go: `orrery forecast` reckons with it. `orrery publish` gives a
-# revision to every node at once.
+# How `orrery apply` goes about it. `orrery publish` gives a revision to every node at once.
 [rollout]
 # Who gets a revision first, in order: a share of the nodes, or a list of nodes such as
 # ["2c3e8f527a", "dd87c5dc2d"]. Each cohort is watched before the next one's turn; the last is
 # everybody.
 cohorts = ["1%", "10%", "100%"]
 # How long a cohort is watched: 90s, 10m, 36h, 7d.
-settle = "10m"
+settle = "10s"
 # A node counts when it was seen in this span; one that sleeps for longer is not waited for.
 horizon = "30d"
 # The share of a cohort's counted nodes that must have a revision before the next step.
 required = "100%"
+# What `orrery apply` does without a question: "add-endpoint", "remove-endpoint", "add-root",
+# "remove-root", "rotate-key".
+without_asking = []
 
 [dns]
 # Who is asked what names stand for; with none, the servers that this machine uses. If those tell

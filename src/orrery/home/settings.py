@@ -9,6 +9,7 @@ id = "8056c2e21c000001"   16 hex digits, never to be changed
 name = "root-1"
 identity = "8056c2e21c:0:…"            the public one
 endpoints = ["203.0.113.7:9993"]       1 to 32 of them; names too: "root.example.org:9993"
+software = "orrery"                    or "zerotier-one"
 
 [serve]                   these have a default for everything
 [rollout]
@@ -21,6 +22,7 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -60,6 +62,16 @@ _DNS_PORT = 53
 _SECOND_MS = 1_000
 _MINUTE_MS = 60 * _SECOND_MS
 _DAY_MS = 24 * 60 * _MINUTE_MS
+
+
+class ChangeKind(StrEnum):
+    """A kind of change that a plan makes to a World, for `without_asking`."""
+
+    ADD_ENDPOINT = "add-endpoint"
+    REMOVE_ENDPOINT = "remove-endpoint"
+    ADD_ROOT = "add-root"
+    REMOVE_ROOT = "remove-root"
+    ROTATE_KEY = "rotate-key"
 
 
 def _mistake(sentence: str) -> PydanticCustomError:
@@ -213,6 +225,15 @@ def _read_cohort(value: object) -> Cohort:
     return _read_share(value)
 
 
+def _read_change(value: object) -> ChangeKind:
+    text = _text(value, "a kind of change")
+    try:
+        return ChangeKind(text)
+    except ValueError:
+        known = [str(kind) for kind in ChangeKind]
+        raise _mistake(f"{text[:40]!r} is no kind of change{_did_you_mean(text, known)}") from None
+
+
 _Name = Annotated[str, BeforeValidator(_read_name)]
 _WorldId = Annotated[int, BeforeValidator(_read_world_id)]
 _PublicIdentity = Annotated[InstanceOf[Identity], BeforeValidator(_read_identity)]
@@ -234,6 +255,7 @@ _Horizon = Annotated[
     ),
 ]
 _DnsTimeout = Annotated[int, BeforeValidator(_read_span_ms(_SECOND_MS, _MINUTE_MS))]
+_Change = Annotated[ChangeKind, PlainValidator(_read_change)]
 _NODES = TypeAdapter(list[Annotated[Address, BeforeValidator(_read_node)]])
 
 
@@ -245,11 +267,16 @@ class RootSettings(_Table):
     """A root that a World is to list.
 
     `orrery.home.resolving` makes of it what a World holds.
+
+    Attributes:
+        software: What runs there: an official root hands the newest revision to everybody, knows
+            no cohorts, and needs the World's file installed.
     """
 
     name: _Name
     identity: _PublicIdentity
     endpoints: Annotated[list[_Endpoint], Field(min_length=1, max_length=MAX_ENDPOINTS)]
+    software: Literal["orrery", "zerotier-one"] = "orrery"
 
 
 class WorldSettings(_Table):
@@ -290,13 +317,14 @@ class ServeSettings(_Table):
 class RolloutSettings(_Table):
     """How a rollout goes that gives a revision to some nodes before others.
 
-    `orrery forecast` reckons with it; `orrery publish` gives a revision to everybody at once.
+    `orrery apply` goes by it; `orrery publish` gives a revision to everybody at once.
 
     Attributes:
         cohorts: Who gets it before others, in order, as `Cohorts` wants them.
         settle_ms: How long a cohort is watched before the next one's turn; `settle`.
         horizon_ms: A node counts when it was seen in this span; `horizon`.
         required: The share of the counted nodes of a cohort that must have adopted.
+        without_asking: The kinds of change that `apply` makes without a question.
     """
 
     cohorts: Annotated[list[_Cohort], Field(min_length=1, max_length=32)] = [
@@ -304,9 +332,10 @@ class RolloutSettings(_Table):
         Share(PLACES // 10),
         EVERYBODY,
     ]
-    settle_ms: Annotated[_Settle, Field(alias="settle")] = 10 * _MINUTE_MS
+    settle_ms: Annotated[_Settle, Field(alias="settle")] = 10 * _SECOND_MS
     horizon_ms: Annotated[_Horizon, Field(alias="horizon")] = 30 * _DAY_MS
     required: _Required = Fraction(1)
+    without_asking: Annotated[list[_Change], Field(max_length=len(ChangeKind))] = []
 
 
 class DnsSettings(_Table):
@@ -619,6 +648,7 @@ _EXAMPLES = {
     "identity": 'identity = "…" with the text of the root\'s identity.public',
     "endpoints": 'endpoints = ["203.0.113.7:9993"]',
     "listen": 'listen = ["0.0.0.0:9993", "[::]:9993"]',
+    "without_asking": 'without_asking = ["add-endpoint", "add-root"]',
     "cohorts": 'cohorts = ["1%", "10%", "100%"]',
     "servers": 'servers = ["9.9.9.9"]',
 }

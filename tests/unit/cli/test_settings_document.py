@@ -55,7 +55,7 @@ def test_every_example_is_real(
     settings.write_text(
         good.replace('"planet"', '"star"')
         .replace("203.0.113.7:9993", "a_b.example.org:9993")
-        .replace('"10m"', '"10"')
+        .replace('"10s"', '"10"')
         .replace('"100%"\n', '"0%"\n')
     )
     assert shown(orrery, wrong) == wrong

@@ -122,8 +122,8 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str]] = {
         "listen",
         "is a name, and a server receives at IP addresses",
     ),
-    "span without unit": (_replaced('"10m"', '"10"'), "settle", "write 90s, 10m, 36h or 7d"),
-    "span as number": (_replaced('"10m"', "600"), "settle", "has a unit and stands in quotes"),
+    "span without unit": (_replaced('"10s"', '"10"'), "settle", "write 90s, 10m, 36h or 7d"),
+    "span as number": (_replaced('"10s"', "600"), "settle", "has a unit and stands in quotes"),
     "short horizon": (_replaced('"30d"', '"30s"'), "horizon", "30s is too short: write 10m to"),
     "share without sign": (_replaced('"10%"', '"10"'), "cohorts", 'write "10%"'),
     "shrinking shares": (_replaced('"1%"', '"20%"'), "cohorts", "10% comes after 20%"),
@@ -131,6 +131,31 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str]] = {
     "no node": (_replaced('"1%"', '["8056c2"]'), "cohorts", "'8056c2' is not an address"),
     "node without list": (_replaced('"1%"', '"2c3e8f527a"'), "cohorts", 'write ["2c3e8f527a"]'),
     "nothing required": (_replaced('"100%"\n', '"0%"\n'), "required", "it is more than 0%"),
+    "unknown change": (
+        _replaced("without_asking = []", 'without_asking = ["add-rot"]'),
+        "without_asking",
+        "'add-rot' is no kind of change; did you mean 'add-root'?",
+    ),
+    "unknown software": (
+        _replaced('software = "orrery"', 'software = "zerotier"'),
+        "software",
+        '\'software\' is "orrery" or "zerotier-one"',
+    ),
+    "settling for longer than a node counts": (
+        lambda text: text.replace('"10s"', '"20d"').replace('"30d"', '"7d"'),
+        "settle",
+        "longer than a node counts that is not seen",
+    ),
+    "root among the nodes": (
+        _replaced('"1%"', f'["{identity(0).address:010x}"]'),
+        "cohorts",
+        "is a root, and hands what it gets to every node",
+    ),
+    "node twice": (
+        _replaced('"1%"', '["2c3e8f527a"], ["2c3e8f527a"]'),
+        "cohorts",
+        "node 2c3e8f527a is in a cohort before: name it once",
+    ),
     "DNS server by name": (
         _replaced("servers = []", 'servers = ["dns.example.org"]'),
         "servers",
@@ -234,7 +259,7 @@ def test_every_mistake_is_told_at_once(orrery: Orrery, home: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_process_ends_with_the_same(home: Path, command: tuple[str, ...]) -> None:
     settings = home / "orrery.toml"
-    settings.write_text(settings.read_text().replace('settle = "10m"', 'settle = "ten"'))
+    settings.write_text(settings.read_text().replace('settle = "10s"', 'settle = "ten"'))
     ended = subprocess.run(
         [sys.executable, "-m", "orrery", *command, "--home", home],
         capture_output=True,

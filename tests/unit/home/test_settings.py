@@ -198,8 +198,9 @@ def test_the_rollout_has_a_default_for_everything() -> None:
     rollout = Settings.parse(GOOD).rollout
     assert rollout == Settings.parse(f"{GOOD}\n[rollout]\n").rollout
     assert list(map(str, rollout.cohorts)) == ["1%", "10%", "100%"]
-    assert (rollout.settle_ms, rollout.horizon_ms) == (600_000, 30 * 86_400_000)
+    assert (rollout.settle_ms, rollout.horizon_ms) == (10_000, 30 * 86_400_000)
     assert rollout.required == 1
+    assert rollout.without_asking == []
 
 
 @pytest.mark.parametrize(
@@ -244,6 +245,10 @@ def test_the_rollout_has_a_default_for_everything() -> None:
         ('horizon = "10m"\nsettle = "1h"', 2, "would be watched for 1h, longer than"),
         ("required = 100", 1, 'a share stands in quotes, with a % sign: write "10%"'),
         ('required = "0%"', 1, "'0%' is not a share"),
+        ('without_asking = "add-root"', 1, "'without_asking' is a list: write without_asking = ["),
+        ('without_asking = ["add-roots"]', 1, "no kind of change; did you mean 'add-root'?"),
+        ("without_asking = [1]", 1, "a kind of change is a text: write it in quotes"),
+        ('without_asking = ["all"]', 1, "known are add-endpoint, remove-endpoint, add-root,"),
         ('settel = "10m"', 1, "unknown key 'settel' in [rollout]; did you mean 'settle'?"),
         (
             "retention_days = 1",
@@ -426,7 +431,7 @@ def test_edits_leave_the_comments_of_the_first_settings_alone() -> None:
         identity=identity(0),
         endpoints=ENDPOINTS,
         listen=ENDPOINTS,
-    ).replace('settle = "10m"', 'settle = "1h" # the night shift wants to see it')
+    ).replace('settle = "10s"', 'settle = "1h" # the night shift wants to see it')
     editor = SettingsEditor(text)
     editor.set_endpoints("home", "one", [NamedEndpoint("root.example.org", 9993), *ENDPOINTS])
     editor.add_root("home", "two", identity(1), [ENDPOINTS[0].__class__(b"\1\1\1\1", 1)])

@@ -81,13 +81,19 @@ def check_output(argument: str, *, force: bool) -> None:
 
     Raises:
         ConflictError: there is a file already, and no force.
-        UnreadableError: it is a directory.
+        UnreadableError: it is a directory, or a device or pipe, which a file would take the place
+            of.
     """
     if argument == STANDARD:
         return
     path = Path(argument)
     if path.is_dir():
         raise UnreadableError(f"{path} is a directory: name the file to write in it")
+    if path.exists() and not path.is_file():
+        raise UnreadableError(
+            f"{path} is no regular file, and is not replaced by one: name another, or write to "
+            "standard output with -"
+        )
     if not force and os.path.lexists(path):
         raise _taken(path)
 

@@ -1,6 +1,7 @@
 """`orrery world convert` and `sign`: what they write, and where they refuse to."""
 
 import json
+import os
 import stat
 from base64 import b64decode
 from pathlib import Path
@@ -209,6 +210,20 @@ def test_a_link_is_written_through(orrery: Orrery, files: Path) -> None:
     assert World.decode((files / "real").read_bytes())
 
 
+def test_a_device_or_pipe_is_not_replaced_by_a_file(orrery: Orrery, files: Path) -> None:
+    os.mkfifo(files / "pipe")
+    (files / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        for command in (("convert", "planet", name, "--to", "binary"), ("sign", "moon.json", name)):
+            result = orrery("world", *command, "--force")
+            assert result.status == 3
+            assert result.err == (
+                f"orrery: {name} is no regular file, and is not replaced by one: name another, or "
+                "write to standard output with -\n"
+            )
+    assert (files / "pipe").is_fifo()
+
+
 def test_an_update_is_signed_after_what_nodes_hold(orrery: Orrery, files: Path) -> None:
     held = world(10)
     (files / "held").write_bytes(held.encode())
@@ -277,6 +292,7 @@ def test_a_first_planet_from_roots_alone(orrery: Orrery, files: Path) -> None:
     assert result.json["id"] == "0000000000000abc"
     assert result.json["self_signed"] is True
     assert result.json["timestamp_ms"] == _NOW_MS
+    assert "1567191349589" not in result.err  # what mkworld would stamp, and we do not
     assert orrery("world", "verify", "first").status == 0
 
 

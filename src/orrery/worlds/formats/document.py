@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from orrery.errors import UsageError
 from orrery.wire.signature import PUBLIC_KEY_BYTES, SigningKey
 from orrery.wire.world import UNSIGNED, Root, World, WorldType
-from orrery.worlds.formats.notes import Note, NoteCode
+from orrery.worlds.formats.notes import OF_ITS_TOOL, Note, NoteCode
 from orrery.worlds.pitfalls import Pitfall, PitfallCode, warnings
 
 _MISREAD = {PitfallCode.NIL_ENDPOINT, PitfallCode.ZERO_ADDRESS, PitfallCode.PORT_ZERO}
@@ -141,6 +141,7 @@ class Document:
         """This document with a signed World in the place of its own."""
         return replace(
             self,
+            notes=tuple(note for note in self.notes if note.code not in OF_ITS_TOOL),
             type=world.type,
             id=world.id,
             timestamp_ms=world.timestamp_ms,

@@ -18,6 +18,12 @@ class NoteCode(StrEnum):
     DRAWS_RANDOM_ID = "draws-random-id"
 
 
+OF_ITS_TOOL = frozenset(
+    {NoteCode.NO_NEXT_KEY, NoteCode.STAMPS_FIXED_TIME, NoteCode.DRAWS_RANDOM_ID}
+)
+"""What the tool of a file does when it signs; it does not concern who signs without it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """One thing to know about a file, beside the pitfalls of the World in it.

@@ -17,6 +17,7 @@ _PUBLIC_HEX = re.compile(f"[0-9a-fA-F]{{{2 * PUBLIC_KEY_BYTES}}}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _ID = re.compile(r"(?:0x)?[0-9a-fA-F]{1,16}")
 _DIGITS = re.compile(r"[0-9]{1,20}")
+_DATE = re.compile(r"(?:19|20)[0-9]{2}(?:[0-9]{4})?")
 _AGE = b"age-encryption.org/"
 _LARGEST_U64 = 2**64 - 1
 _TYPES = {"planet": WorldType.PLANET, "moon": WorldType.MOON}
@@ -138,8 +139,13 @@ def parse_timestamp(text: str) -> int:
     """A timestamp: milliseconds since 1970, or ISO 8601 with its zone.
 
     Raises:
-        UsageError: it is neither, or seconds.
+        UsageError: it is neither, or looks like seconds or a date.
     """
+    if _DATE.fullmatch(text):
+        raise UsageError(
+            f"--timestamp {text} looks like a date, and would be milliseconds since 1970: write "
+            "a time such as 2026-01-31T12:00:00Z"
+        )
     if _DIGITS.fullmatch(text):
         number = int(text)
         if len(text) == 10:

@@ -53,6 +53,7 @@ def new(
 ) -> None:
     """Make a new identity, on all cores."""
     import os
+    from pathlib import Path
 
     from orrery.cli import output
     from orrery.cli.files import STANDARD, write_output
@@ -66,6 +67,8 @@ def new(
         )
     if STANDARD in (out, public):
         raise UsageError("name a file: to print the identity there is --secret")
+    if out is not None and public is not None and Path(out).resolve() == Path(public).resolve():
+        raise UsageError(f"{out} cannot be both --out and --public: name two files")
     for path in (out, public):
         if path is not None and os.path.lexists(path):
             raise ConflictError(

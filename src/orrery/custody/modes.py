@@ -33,7 +33,9 @@ def read_private_file(path: Path, most_bytes: int) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise CustodyError(f"{path} is missing; put it back from a backup") from None
+        raise CustodyError(
+            f"{path} is missing; check the path, or put it back from a backup"
+        ) from None
     except OSError as error:
         raise unreadable(path, "read", error) from error
     try:

@@ -34,7 +34,6 @@ from orrery.wire.signature import PRIVATE_KEY_BYTES, PUBLIC_KEY_BYTES, derive_pu
 from orrery.wire.strtoul import strtoul
 
 PUBLIC_IDENTITY_BYTES = 71
-SECRET_IDENTITY_BYTES = 135
 AGREED_KEY_BYTES = 48
 _FIRST_DIGEST_BYTE_BELOW = 17
 """The proof of work: the first byte of the digest is below this (Identity.cpp)."""

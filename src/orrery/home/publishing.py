@@ -140,7 +140,7 @@ def publish(
         PlanError: Nothing would change, or every node would be stranded.
         ResolveError: A name stands for nothing that a World can hold.
         CustodyError: The key that must sign is missing, locked or open to others.
-        ConflictError: Another writer was faster.
+        ConflictError: A rollout of this World goes on, or another writer was faster.
         UpdateRefused: A node would not take the revision.
         VerifyError: A new root's identity does not hold.
         DecodeError: `orrery.toml` has mistakes.
@@ -148,6 +148,7 @@ def publish(
             published all the same, and the next writer writes the file.
     """
     home.check_writer()
+    check_no_rollout(home, home.settings().world(name))
     if proposal is None:
         proposal = propose(home, name)
     newest = proposal.newest
@@ -189,6 +190,20 @@ def publish(
             f"{error}; the next command that changes the home writes it"
         ) from error
     return revision
+
+
+def check_no_rollout(home: Home, world: WorldSettings) -> None:
+    """Refuse what would come between the steps of a rollout.
+
+    Raises:
+        ConflictError: One of this World goes on.
+    """
+    rollout = home.store.active_rollout(world.id)
+    if rollout is not None:
+        raise ConflictError(
+            f"a rollout of {world.name!r} goes on and is {rollout.state}: wait until it is done, "
+            "which `orrery status` tells, or take it back with `orrery rollback`"
+        )
 
 
 def rotate_key(

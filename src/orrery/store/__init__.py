@@ -19,6 +19,7 @@ from orrery.store.records import (
     Sighting,
     SightingRecord,
 )
+from orrery.store.standing import Standing
 
 __all__ = [
     "Adoption",
@@ -37,5 +38,6 @@ __all__ = [
     "Serving",
     "Sighting",
     "SightingRecord",
+    "Standing",
     "Store",
 ]

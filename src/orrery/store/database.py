@@ -34,6 +34,7 @@ from orrery.store.records import (
     Sighting,
     SightingRecord,
 )
+from orrery.store.standing import Standing, standings
 from orrery.store.tables import AuditRow
 from orrery.wire.address import Address
 from orrery.wire.world import World
@@ -239,6 +240,7 @@ class Store:
         plan: str,
         now_ms: int,
         *,
+        intents: str = "",
         served: Served | None = None,
         audit: AuditEntry | None = None,
     ) -> Rollout:
@@ -248,6 +250,7 @@ class Store:
             world_id: The World.
             plan: What is to be done, as JSON.
             now_ms: The clock.
+            intents: How far it is, as JSON.
             served: What roots serve from now on; left out, what the last rollout of this World
                 held back stays held back.
             audit: An audit entry to write in the same transaction.
@@ -257,7 +260,7 @@ class Store:
             UsageError: `served` is of another World, or holds back to no revision.
         """
         with self._writing() as connection:
-            rollout = rollouts.create(connection, world_id, plan, now_ms, served)
+            rollout = rollouts.create(connection, world_id, (plan, intents), now_ms, served)
             if audit is not None:
                 _write_audit(connection, audit)
         return rollout
@@ -423,6 +426,11 @@ class Store:
         """How much each node was there that was seen at this time or later."""
         with self._reading() as connection:
             return presence(connection, seen_since_ms)
+
+    def standings(self, world_id: int, seen_since_ms: int = 0) -> list[Standing]:
+        """What every node holds of a World that was heard from at this time or later."""
+        with self._reading() as connection:
+            return standings(connection, world_id, seen_since_ms)
 
     def adoption_counts(
         self, world_id: int | None = None, seen_since_ms: int = 0

@@ -15,9 +15,13 @@ _LEASES: Table = LeaseRow.metadata.tables[LeaseRow.__tablename__]
 
 
 def create(
-    connection: Connection, world_id: int, plan: str, now_ms: int, served: Served | None
+    connection: Connection,
+    world_id: int,
+    texts: tuple[str, str],
+    now_ms: int,
+    served: Served | None,
 ) -> Rollout:
-    """Begin a rollout inside the caller's write transaction.
+    """Begin a rollout inside the caller's write transaction; `texts` are its plan and intents.
 
     Raises:
         ConflictError: another one of this World has not ended.
@@ -41,8 +45,8 @@ def create(
             step=0,
             cohort=-1,
             reason="",
-            plan=plan,
-            intents="",
+            plan=texts[0],
+            intents=texts[1],
             served=_written(served),
             served_version=int(served != (None if before is None else before.served)),
             created_at_ms=now_ms,

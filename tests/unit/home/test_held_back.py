@@ -29,10 +29,11 @@ def in_file(home: Home) -> World:
 
 
 def hold_back(home: Home) -> Rollout:
-    """Hold everybody back where they are, and publish another revision."""
+    """Hold everybody back where they are, stop there, and publish another revision."""
     before = in_file(home)
     served = Served(before.id, before.timestamp_ms, NOBODY)
     rollout = home.store.create_rollout(before.id, "{}", NOW_MS, served=served)
+    rollout = home.store.update_rollout(replace(rollout, state=RolloutState.STOPPED), NOW_MS)
     want(home, ONE, OTHER)
     publish(home, "home", NOW_MS + 1)
     return rollout
@@ -69,8 +70,7 @@ def test_the_file_follows_when_the_revision_is_for_everybody(
     rollout = hold_back(home)
     assert rollout.served is not None
     served = None if opened is None else replace(rollout.served, opened=opened)
-    state = RolloutState.DONE if opened is None else RolloutState.RUNNING
-    home.store.update_rollout(replace(rollout, served=served, state=state), NOW_MS)
+    home.store.update_rollout(replace(rollout, served=served), NOW_MS)
     home.write_worlds()
     assert in_file(home) == home.served_worlds()[0]
     assert len(list(home.backups.glob("planet.*"))) == 1

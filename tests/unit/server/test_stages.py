@@ -26,14 +26,13 @@ def _is(world: World, event: WorldTaken) -> bool:
 
 
 async def _serve(site: Site, rollout: Rollout | None, opened: Membership | None) -> Rollout:
-    """Hold all others back at the first planet, as a conductor in another process would."""
+    """Hold all others back at the first planet, by a rollout that stopped there."""
     planet = site.planet
     served = None if opened is None else Served(planet.id, planet.timestamp_ms, opened)
     store = site.home.store
     if rollout is None:
-        return await asyncio.to_thread(
-            store.create_rollout, planet.id, "{}", wall_ms(), served=served
-        )
+        rollout = await asyncio.to_thread(store.create_rollout, planet.id, "{}", wall_ms())
+        rollout = replace(rollout, state=RolloutState.STOPPED)
     return await asyncio.to_thread(store.update_rollout, replace(rollout, served=served), wall_ms())
 
 
@@ -67,13 +66,8 @@ def _adopted(site: Site, world: World) -> set[Address]:
 
 
 async def test_a_server_that_starts_goes_by_what_is_held_back(site: Site, crowd: MakeCrowd) -> None:
-    rollout = await _serve(site, None, _named(2))
+    await _serve(site, None, _named(2))
     newest = (await site.publish(port=1_234)).world
-    await asyncio.to_thread(
-        site.home.store.update_rollout,
-        replace(rollout, state=RolloutState.STOPPED, reason="the canary is gone"),
-        wall_ms(),
-    )
     with structlog.testing.capture_logs() as told:
         await site.start()
     (line,) = next(entry["worlds"] for entry in told if entry["event"] == "serving")

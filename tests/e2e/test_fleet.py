@@ -177,6 +177,29 @@ async def test_a_fleet_in_a_process_of_its_own(root: Root) -> None:
     assert reports.all[-1]["packets out"] > 60
 
 
+async def test_a_firewall_between_a_fleet_and_its_root(root: Root) -> None:
+    await root.start("firewall", 4)
+    planet = root.chain.newest.encode().hex()
+    fleet = await FleetProcess.start(FleetSettings(planet=planet, unproven=4, seed="firewall"))
+    reports = Reports(fleet)
+    try:
+        await reports.until(lambda: len(reports.nodes("online")) == 4)
+        await fleet.block([root.endpoint])
+        await reports.until(lambda: {"report": "done", "do": "block"} in reports.all)
+        newest_ms = root.publish()
+        async with asyncio.timeout(LIMIT_S):
+            while root.server.counts["pushed"] < 4:
+                await asyncio.sleep(0.01)
+        await fleet.unblock([root.endpoint])
+        await reports.until(lambda: {"report": "done", "do": "unblock"} in reports.all)
+        assert not reports.nodes("taken", newest_ms)
+        await reports.until(lambda: len(reports.nodes("taken", newest_ms)) == 4)  # pushed again
+    finally:
+        await fleet.stop()
+    await reports.rest()
+    assert reports.all[-1]["packets blocked"] >= 4
+
+
 async def test_the_end_of_a_fleet_that_was_not_told_to_stop_is_an_error() -> None:
     fleet = await FleetProcess.start(FleetSettings(planet="00"))
     with pytest.raises(ServiceError, match="ended with status 1"):

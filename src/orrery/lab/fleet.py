@@ -70,6 +70,7 @@ class Fleet:
         self._by_address = {m.leaf.address.to_bytes(5): m for m in self._members}
         self._paths: dict[tuple[str, int], Path] = {}
         self._targets: dict[Endpoint, tuple[str, int]] = {}
+        self._blocked: set[Endpoint] = set()
         self._heap: list[tuple[int, int, _Member]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
@@ -110,6 +111,14 @@ class Fleet:
             member.asleep = False
             self._plan(member, now_ms)
         self._set_timer(now_ms)
+
+    def block(self, endpoints: Iterable[Endpoint]) -> None:
+        """Let nothing through to these endpoints or from them, as a firewall does."""
+        self._blocked.update(endpoints)
+
+    def unblock(self, endpoints: Iterable[Endpoint]) -> None:
+        """Let packets through again."""
+        self._blocked.difference_update(endpoints)
 
     def call(self, number: int, act: Callable[[LeafNode, int], object]) -> None:
         """Do something with a leaf at the time it is now, and send what comes of it."""
@@ -177,6 +186,9 @@ class Fleet:
             if path is None:
                 ip = socket.inet_pton(bound.family, source[0])
                 path = self._paths[source] = Path(Endpoint(ip, source[1]))
+            if path.endpoint in self._blocked:
+                self.counts["packets blocked"] += 1
+                continue
             member.leaf.receive(datagram, path, now_ms)
             self._settle(member, now_ms)
         self._set_timer(now_ms)
@@ -197,6 +209,9 @@ class Fleet:
             self._plan(member, due_ms)
 
     def _send(self, bound: socket.socket, datagram: bytes, endpoint: Endpoint) -> None:
+        if endpoint in self._blocked:
+            self.counts["packets blocked"] += 1
+            return
         target = self._targets.get(endpoint)
         if target is None:
             target = self._targets[endpoint] = (endpoint.host, endpoint.port)

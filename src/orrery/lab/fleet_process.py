@@ -15,6 +15,7 @@ from typing import Any, Self
 from orrery.errors import ServiceError
 from orrery.lab.fleet_program import FleetSettings
 from orrery.wire.address import Address, format_address, parse_address
+from orrery.wire.endpoint import Endpoint
 
 _LARGEST_LINE_BYTES = 16 << 20
 
@@ -82,6 +83,14 @@ class FleetProcess:
     async def wake(self, nodes: Iterable[int]) -> None:
         """Wake nodes up."""
         await self._tell({"do": "wake", "nodes": list(nodes)})
+
+    async def block(self, endpoints: Iterable[Endpoint]) -> None:
+        """Put a firewall between the nodes and these endpoints."""
+        await self._tell({"do": "block", "endpoints": [str(each) for each in endpoints]})
+
+    async def unblock(self, endpoints: Iterable[Endpoint]) -> None:
+        """Take that firewall away."""
+        await self._tell({"do": "unblock", "endpoints": [str(each) for each in endpoints]})
 
     async def orbit(self, moon_id: int, seed: Address) -> None:
         """Let all nodes orbit a moon."""

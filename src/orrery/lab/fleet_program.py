@@ -5,6 +5,8 @@ commands:
 
     {"do": "sleep", "nodes": [0, 3]}    as if their lids were closed
     {"do": "wake", "nodes": [0, 3]}
+    {"do": "block", "endpoints": ["127.0.0.3/9993"]}      a firewall drops what goes there or comes
+    {"do": "unblock", "endpoints": ["127.0.0.3/9993"]}
     {"do": "orbit", "moon": "000000b9ce1f7fa4", "seed": "b9ce1f7fa4"}    all of them
     {"do": "stop"}
 
@@ -39,6 +41,7 @@ from orrery.server.clock import Clock
 from orrery.vl1.events import Event, UpstreamAnswered, WorldRefused, WorldTaken
 from orrery.vl1.leaf import LeafNode
 from orrery.wire.address import format_address, parse_address
+from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
 from orrery.wire.world import World
 
@@ -126,6 +129,10 @@ class _Program:
                 fleet.put_to_sleep(command["nodes"])
             case "wake":
                 fleet.wake(command["nodes"])
+            case "block":
+                fleet.block(map(Endpoint.from_text, command["endpoints"]))
+            case "unblock":
+                fleet.unblock(map(Endpoint.from_text, command["endpoints"]))
             case "orbit":
                 moon, seed = int(command["moon"], 16), parse_address(command["seed"])
                 for number in range(len(fleet)):

@@ -127,6 +127,20 @@ class Nat:
                 return None
         return inside
 
+    def public_endpoint(self, inside: Endpoint, now_ms: int) -> Endpoint | None:
+        """Where a host's packets come from for the outside, None if its mapping is forgotten."""
+        port = self._port_of.get(inside)
+        if port is None or now_ms - self._sent_ms[port] > self.timeout_ms:
+            return None
+        return Endpoint(self.ip, port)
+
+    def note_sent(self, inside: Endpoint, to: Endpoint | None, at_ms: int) -> None:
+        """Note that a host with a mapping has sent something then, to an endpoint or anywhere."""
+        port = self._port_of[inside]
+        self._sent_ms[port] = max(self._sent_ms[port], at_ms)
+        if to is not None and self.kind is NatKind.PORT_RESTRICTED:
+            self._allowed_ms[port, to] = max(self._allowed_ms.get((port, to), 0), at_ms)
+
     def reboot(self) -> None:
         """Forget every mapping; hosts get other ports."""
         self._port_of.clear()
@@ -286,6 +300,19 @@ class FakeNetwork:
         del self._hosts[endpoint]
         self._gone.add(endpoint)
 
+    def open_place(self, host: Host, endpoint: Endpoint) -> None:
+        """Give a host one more address, or back one that it has lost."""
+        if endpoint in self._hosts:
+            raise ValueError(f"{endpoint} is taken")
+        self._hosts[endpoint] = host
+        self._gone.discard(endpoint)
+        if endpoint not in host.endpoints:
+            host.endpoints = (*host.endpoints, endpoint)
+
+    def host_at(self, endpoint: Endpoint) -> Host | None:
+        """The host with this address, whether it is up or not."""
+        return self._hosts.get(endpoint)
+
     def act(self, host: Host) -> None:
         """Send off what a node wants after it was called by the test."""
         self._drain(host)
@@ -319,15 +346,21 @@ class FakeNetwork:
                 return  # was rescheduled
             what.tick_ms = 0
             if what.is_up:
-                what.node.tick(self.now_ms)
-                self._drain(what)
+                self._tick(what)
         elif isinstance(what, _Proven):
             if what.host.is_up and what.host.node is what.node:
                 what.node.proof_done(what.identity, what.proven, self.now_ms)
                 self._drain(what.host)
         elif what.host.is_up:
-            what.host.node.receive(what.datagram, what.path, self.now_ms)
-            self._drain(what.host)
+            self._receive(what.host, what.datagram, what.path)
+
+    def _tick(self, host: Host) -> None:
+        host.node.tick(self.now_ms)
+        self._drain(host)
+
+    def _receive(self, host: Host, datagram: bytes, path: Path) -> None:
+        host.node.receive(datagram, path, self.now_ms)
+        self._drain(host)
 
     def _at(self, at_ms: int, what: _Arrival | _Proven | Host) -> None:
         self._count += 1
@@ -342,7 +375,7 @@ class FakeNetwork:
     def _drain(self, host: Host) -> None:
         datagrams, events, proofs = host.node.drain()
         for datagram, path in datagrams:
-            for source in _sockets(host, path):
+            for source in self._sockets(host, path):
                 self._send(host, datagram, source, path.endpoint)
         for event in events:
             if isinstance(event, PacketDropped):
@@ -388,8 +421,10 @@ class FakeNetwork:
         sent.packets_from += 1
         got.bytes_to += len(datagram)
         got.packets_to += 1
-        if source in self._gone:
-            return
+        if source in self._gone or (
+            sender is not None and sender.nat is None and self._hosts.get(source) is not sender
+        ):
+            return  # an address that its sender has no more
         place: Endpoint | None = destination
         if (nat := self._nats.get(destination.ip)) is not None:
             place = nat.inward(source, destination.port, self.now_ms)
@@ -416,10 +451,9 @@ class FakeNetwork:
             traffic = self.traffic[endpoint] = Traffic()
         return traffic
 
-
-def _sockets(host: Host, path: Path) -> Iterable[Endpoint]:
-    """The sockets that a packet leaves from: the one named, or one of each family that can."""
-    if path.socket != ANY_SOCKET:
-        return (host.endpoints[path.socket],)
-    family = path.endpoint.family
-    return [own for own in host.endpoints if own.family == family][:1]
+    def _sockets(self, host: Host, path: Path) -> Iterable[Endpoint]:
+        """The sockets a packet leaves from: the one named, or one of the family that can."""
+        if path.socket != ANY_SOCKET:
+            return (host.endpoints[path.socket],)
+        family = path.endpoint.family
+        return [own for own in host.endpoints if own.family == family and own not in self._gone][:1]

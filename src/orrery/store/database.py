@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, insert, select
 from orrery.rollout.state import Served
 from orrery.store import engine as engines
 from orrery.store import forks as fork_rows
-from orrery.store import nodes, revisions, rollouts, schema
+from orrery.store import nodes, reach, revisions, rollouts, schema
 from orrery.store.presence import NodePresence, presence
 from orrery.store.records import (
     Adoption,
@@ -431,6 +431,16 @@ class Store:
         """What every node holds of a World that was heard from at this time or later."""
         with self._reading() as connection:
             return standings(connection, world_id, seen_since_ms)
+
+    def heard_by_ipv6(self, seen_since_ms: int) -> dict[Address, bool]:
+        """The nodes heard by IPv6 at this time or later, and whether by IPv4 as well."""
+        with self._reading() as connection:
+            return reach.heard_by_ipv6(connection, seen_since_ms)
+
+    def fork_holders(self, world_id: int) -> frozenset[Address]:
+        """The nodes that are known to hold a World with this id which is none of ours."""
+        with self._reading() as connection:
+            return reach.fork_holders(connection, world_id)
 
     def adoption_counts(
         self, world_id: int | None = None, seen_since_ms: int = 0

@@ -1,7 +1,7 @@
 """Letting strangers in: cheap checks before dear ones, and a bounded share of one core for all.
 
 A stranger's HELLO costs a key agreement (about 60 us) before its MAC can be checked, and a proof
-of work (about 5 ms) before it can be believed. Both are rationed, the proof also for each site, so
+of work (2 to 5 ms) before it can be believed. Both are rationed, the proof also for each site, so
 that a flood from one place does not shut out the others. What is refused may ask again: nodes
 repeat their HELLO every 5 seconds.
 """
@@ -21,7 +21,7 @@ class StrangerLimits(NamedTuple):
 
     Attributes:
         agreements: key agreements, for all.
-        proofs: proofs of work, for all: 40 a second are a fifth of a core.
+        proofs: proofs of work, for all: 40 a second are at most a fifth of a core.
         site_proofs: proofs of work for one IPv4 /24 or IPv6 /48: 500 nodes in 40 s. Nodes that
             start together say HELLO together, every 5 s: a burst must hold what 5 s allow.
         failure_cost: what an identity without proof costs its site.

@@ -246,7 +246,8 @@ def view(home: Home, world_id: int, now_ms: int) -> RolloutView | None:
     counted: list[int] = [0] * len(cohorts)
     missing: list[list[MissingNode]] = [[] for _ in cohorts]
     members: set[Address] = set()
-    for address, holds_ms, seen_ms in home.store.standings(world_id, now_ms - order.horizon_ms):
+    since_ms = now_ms - order.horizon_ms
+    for address, holds_ms, seen_ms, *_ in home.store.standings(world_id, since_ms):
         if address in uncounted:
             continue
         members.add(address)

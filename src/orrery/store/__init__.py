@@ -1,6 +1,7 @@
 """What has to be remembered: revisions, timestamps, nodes, who adopted what, and who did what."""
 
 from orrery.store.database import Store
+from orrery.store.movements import Hearing, Movements, Standing
 from orrery.store.records import (
     Adoption,
     AdoptionCount,
@@ -15,11 +16,11 @@ from orrery.store.records import (
     NodeRecord,
     Revision,
     Rollout,
+    RootRecord,
     Serving,
     Sighting,
     SightingRecord,
 )
-from orrery.store.standing import Standing
 
 __all__ = [
     "Adoption",
@@ -29,12 +30,15 @@ __all__ = [
     "Fork",
     "ForkCount",
     "ForkRecord",
+    "Hearing",
     "Holding",
     "Lease",
     "LeaseRecord",
+    "Movements",
     "NodeRecord",
     "Revision",
     "Rollout",
+    "RootRecord",
     "Serving",
     "Sighting",
     "SightingRecord",

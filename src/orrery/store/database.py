@@ -16,7 +16,9 @@ from sqlalchemy import Connection, Engine, insert, select
 from orrery.rollout.state import Served
 from orrery.store import engine as engines
 from orrery.store import forks as fork_rows
+from orrery.store import movements as movement_rows
 from orrery.store import nodes, reach, revisions, rollouts, schema
+from orrery.store.movements import Movements, Standing
 from orrery.store.presence import NodePresence, presence
 from orrery.store.records import (
     Adoption,
@@ -30,11 +32,11 @@ from orrery.store.records import (
     NodeRecord,
     Revision,
     Rollout,
+    RootRecord,
     Serving,
     Sighting,
     SightingRecord,
 )
-from orrery.store.standing import Standing, standings
 from orrery.store.tables import AuditRow
 from orrery.wire.address import Address
 from orrery.wire.world import World
@@ -296,6 +298,46 @@ class Store:
                 _write_audit(connection, audit)
         return rollout
 
+    def publish_step(
+        self,
+        world: World,
+        changed: Rollout,
+        now_ms: int,
+        note: str,
+        *,
+        lease: Lease | None = None,
+        audit: AuditEntry | None = None,
+    ) -> Rollout:
+        """Add a revision and store what became of its rollout thereby, or neither.
+
+        Args:
+            world: The signed World.
+            changed: As `update_rollout`.
+            now_ms: The clock.
+            note: What to remember about the revision.
+            lease: As `update_rollout`.
+            audit: As `update_rollout`.
+
+        Returns:
+            The rollout as it is stored now.
+
+        Raises:
+            ConflictError, UsageError: As `update_rollout`.
+            UpdateRefused: A node that holds the newest revision would refuse this one.
+        """
+        with self._writing() as connection:
+            revisions.add(connection, world, now_ms, note, None)
+            fork_rows.forget_world(connection, world)
+            rollout = rollouts.change(connection, changed, now_ms, lease)
+            if audit is not None:
+                _write_audit(connection, audit)
+        return rollout
+
+    def active_rollouts(self) -> tuple[Rollout, ...]:
+        """All rollouts that are not over, in the order in which they began."""
+        with self._reading() as connection:
+            return rollouts.all_active(connection)
+
     def active_rollout(self, world_id: int) -> Rollout | None:
         """The rollout of a World that is not over, None when there is none."""
         with self._reading() as connection:
@@ -356,6 +398,7 @@ class Store:
         forks: Sequence[Fork] = (),
         *,
         now_ms: int | None = None,
+        watched_since_ms: int = 0,
     ) -> None:
         """Write what was seen; one transaction per batch.
 
@@ -369,12 +412,20 @@ class Store:
             forks: What is known that they hold and is none of ours.
             now_ms: The clock. What is stored with a later time was written before the clock was
                 set back, and wins no more. Left out, no such claim is made.
+            watched_since_ms: Since when a root would have seen them: nobody fell silent before.
         """
         size = max(len(sightings), len(adoptions), len(forks))
         for start in range(0, size, _LARGEST_BATCH):
             part = slice(start, start + _LARGEST_BATCH)
             with self._writing() as connection:
-                nodes.record(connection, sightings[part], adoptions[part], forks[part], now_ms)
+                nodes.record(
+                    connection,
+                    sightings[part],
+                    adoptions[part],
+                    forks[part],
+                    now_ms=now_ms,
+                    watched_since_ms=watched_since_ms,
+                )
 
     def nodes(
         self,
@@ -429,8 +480,26 @@ class Store:
 
     def standings(self, world_id: int, seen_since_ms: int = 0) -> list[Standing]:
         """What every node holds of a World that was heard from at this time or later."""
+        return self.movements(world_id, seen_since_ms=seen_since_ms, heard_since_ms=1 << 62)[1]
+
+    def movements(
+        self,
+        world_id: int,
+        after: int = -1,
+        *,
+        seen_since_ms: int = 0,
+        heard_since_ms: int = 0,
+    ) -> Movements:
+        """Who holds what of a World and who was heard where: all, or what is new.
+
+        Args:
+            world_id: The World.
+            after: `Movements.change` of the last time, -1 for all.
+            seen_since_ms: Leave out nodes that were not seen since.
+            heard_since_ms: Leave out what was not heard since.
+        """
         with self._reading() as connection:
-            return standings(connection, world_id, seen_since_ms)
+            return movement_rows.read(connection, world_id, after, seen_since_ms, heard_since_ms)
 
     def heard_by_ipv6(self, seen_since_ms: int) -> dict[Address, bool]:
         """The nodes heard by IPv6 at this time or later, and whether by IPv4 as well."""
@@ -441,6 +510,18 @@ class Store:
         """The nodes that are known to hold a World with this id which is none of ours."""
         with self._reading() as connection:
             return reach.fork_holders(connection, world_id)
+
+    # Roots
+
+    def note_root(self, address: Address, endpoints: Sequence[str], now_ms: int) -> None:
+        """Say that a root works with this store, and where it listens, as "ip/port"."""
+        with self._writing() as connection:
+            movement_rows.note_root(connection, address, endpoints, now_ms)
+
+    def roots(self) -> tuple[RootRecord, ...]:
+        """The roots that ever worked with this store."""
+        with self._reading() as connection:
+            return movement_rows.roots(connection)
 
     def adoption_counts(
         self, world_id: int | None = None, seen_since_ms: int = 0

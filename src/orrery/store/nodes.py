@@ -10,11 +10,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 
 from orrery.store import forks as fork_rows
-from orrery.store import revisions
+from orrery.store import movements, revisions
 from orrery.store.batches import Values, execute_many, is_later
 from orrery.store.records import (
     Adoption,
@@ -37,6 +37,8 @@ from orrery.store.tables import (
 )
 from orrery.wire.address import Address
 
+ABSENCE_MS = 180_000
+"""A node that was not reported for so long fell silent: a root reports it once a minute."""
 _NAMES_PER_STATEMENT = 500  # SQLite once allowed 999 variables in a statement
 
 
@@ -45,7 +47,9 @@ def record(
     sightings: Sequence[Sighting],
     adoptions: Sequence[Adoption],
     forks: Sequence[Fork],
+    *,
     now_ms: int | None,
+    watched_since_ms: int,
 ) -> None:
     """Write a batch inside the caller's write transaction.
 
@@ -54,10 +58,12 @@ def record(
     timestamp of ours that no revision has is a holding, and where somebody saw it so, a fork.
     """
     ours = set(revisions.world_ids(connection))
-    _record_nodes(connection, sightings, now_ms)
+    change = movements.next_change(connection)
+    _record_nodes(connection, sightings, now_ms, watched_since_ms)
     _record_sightings(connection, sightings, ours)
+    movements.record_hearings(connection, sightings, change, now_ms)
     held = [*adoptions, *map(_held, forks)]
-    _record_holdings(connection, sightings, held, ours, now_ms)
+    _record_holdings(connection, sightings, held, (ours, change), now_ms)
     if adoptions or forks:
         published = _published(connection)
         _record_adoptions(connection, adoptions, published)
@@ -66,7 +72,10 @@ def record(
 
 
 def _record_nodes(
-    connection: Connection, sightings: Sequence[Sighting], now_ms: int | None
+    connection: Connection,
+    sightings: Sequence[Sighting],
+    now_ms: int | None,
+    watched_since_ms: int,
 ) -> None:
     last: dict[Address, Values] = {}
     for sighting in sightings:
@@ -93,7 +102,7 @@ def _record_nodes(
         }
     statement = insert(NodeRow)
     new = statement.excluded
-    changed = {
+    changed: dict[str, ColumnElement[Any]] = {
         name: new[name]
         for name in (
             "identity",
@@ -107,6 +116,11 @@ def _record_nodes(
             "last_seen_ms",
         )
     }
+    away_ms = new.last_seen_ms - NodeRow.last_seen_ms
+    was_there = away_ms.between(0, ABSENCE_MS)
+    fell_silent = and_(away_ms > ABSENCE_MS, NodeRow.last_seen_ms >= watched_since_ms)
+    changed["present_ms"] = NodeRow.present_ms + case((was_there, away_ms), else_=0)
+    changed["absences"] = NodeRow.absences + case((fell_silent, 1), else_=0)
     execute_many(
         connection,
         statement.on_conflict_do_update(
@@ -176,9 +190,11 @@ def _record_holdings(
     connection: Connection,
     sightings: Sequence[Sighting],
     adoptions: Sequence[Adoption],
-    ours: set[int],
+    known: tuple[set[int], int],
     now_ms: int | None,
 ) -> None:
+    """Write what is held; `known` is the Worlds that are ours, and the number of this change."""
+    ours, change = known
     rows: dict[tuple[Address, int], Values] = {}
 
     def hold(address: Address, world_id: int, timestamp_ms: int, at_ms: int, how: How) -> None:
@@ -190,6 +206,7 @@ def _record_holdings(
                 "timestamp_ms": timestamp_ms,
                 "at_ms": at_ms,
                 "how": how,
+                "change": change,
             }
 
     for seen in sightings:
@@ -211,7 +228,7 @@ def _record_holdings(
         connection,
         statement.on_conflict_do_update(
             index_elements=[HoldingRow.address, HoldingRow.world_id],
-            set_={name: new[name] for name in ("timestamp_ms", "at_ms", "how")},
+            set_={name: new[name] for name in ("timestamp_ms", "at_ms", "how", "change")},
             where=is_later(new.at_ms, HoldingRow.at_ms, now_ms),
         ),
         rows.values(),
@@ -458,6 +475,7 @@ def forget_nodes(connection: Connection, before_ms: int, most_rows: int, chunk: 
         connection.execute(delete(SightingRow).where(SightingRow.address.in_(some)))
         connection.execute(delete(HoldingRow).where(HoldingRow.address.in_(some)))
         connection.execute(delete(AdoptionRow).where(AdoptionRow.address.in_(some)))
+        movements.forget_nodes(connection, some)
         fork_rows.forget_nodes(connection, some)
         connection.execute(delete(NodeRow).where(NodeRow.address.in_(some)))
     return len(gone)

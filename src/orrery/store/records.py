@@ -50,6 +50,8 @@ class Sighting:
         planet_id: The planet that it reports, 0 when it reports none.
         planet_timestamp_ms: That planet's timestamp.
         moons: The moons that it reports: (id, timestamp), 0 for a moon wanted but not held.
+        heard_by: The root that heard it, 0 where that is not told.
+        heard_at: Where that root received it, as "ip/port".
     """
 
     address: Address
@@ -61,6 +63,8 @@ class Sighting:
     planet_id: int
     planet_timestamp_ms: int
     moons: tuple[tuple[int, int], ...] = ()
+    heard_by: Address = Address(0)  # noqa: RUF009 - a number
+    heard_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +267,21 @@ class LeaseRecord:
     holder: str
     token: int
     until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RootRecord:
+    """A root that works with this store.
+
+    Attributes:
+        address: The root.
+        endpoints: Where it listens, as "ip/port".
+        last_at_ms: When it said so last.
+    """
+
+    address: Address
+    endpoints: tuple[str, ...]
+    last_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)

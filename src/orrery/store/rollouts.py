@@ -116,6 +116,14 @@ def active(connection: Connection, world_id: int) -> Rollout | None:
     return None if row is None else _rollout(row)
 
 
+def all_active(connection: Connection) -> tuple[Rollout, ...]:
+    """The rollouts that have not ended."""
+    rows = connection.execute(
+        select(ROLLOUTS).where(RolloutRow.ended_at_ms.is_(None)).order_by(RolloutRow.number)
+    )
+    return tuple(_rollout(row) for row in rows)
+
+
 def listing(connection: Connection, world_id: int | None, limit: int) -> tuple[Rollout, ...]:
     """Rollouts, the last one first."""
     statement = select(ROLLOUTS).order_by(RolloutRow.number.desc()).limit(limit)

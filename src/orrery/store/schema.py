@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 
 from orrery.errors import UnreadableError
 
-NEWEST_MIGRATION = "0002"
+NEWEST_MIGRATION = "0003"
 """The last module in `migrations/versions`; a test holds it to that."""
 
 

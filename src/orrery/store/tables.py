@@ -5,6 +5,8 @@
     nodes       one row per node: its identity and what its last HELLO told
     sightings   one row per thing a node told; told again, only the row's last time moves
     holdings    one row per node and World: the timestamp last known to be held
+    hearings    one row per node, root and endpoint of that root where it was heard
+    roots       one row per root that works with this database, and where it listens
     adoptions   one row per node and revision: when it was first and last known to be held
     forks       one row per node and World, where what it holds is none of ours
     rollouts    one row per rollout; of those of one World, one at most that has not ended
@@ -129,7 +131,10 @@ class TimestampRow(Base):
 
 
 class NodeRow(Base):
-    """A node as last seen."""
+    """A node as last seen.
+
+    `present_ms` is how long it was heard from, all in all, and `absences` how often it fell silent.
+    """
 
     __tablename__ = "nodes"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -145,6 +150,8 @@ class NodeRow(Base):
     planet_timestamp_ms: Mapped[int] = mapped_column(Unsigned64())
     first_seen_ms: Mapped[int] = mapped_column(BigInteger())
     last_seen_ms: Mapped[int] = mapped_column(BigInteger())
+    absences: Mapped[int] = mapped_column(BigInteger(), server_default="0")
+    present_ms: Mapped[int] = mapped_column(BigInteger(), server_default="0")
 
 
 class SightingRow(Base):
@@ -169,16 +176,45 @@ class SightingRow(Base):
 
 
 class HoldingRow(Base):
-    """What a node was last known to hold of one World."""
+    """What a node was last known to hold of one World.
+
+    `change` grows with every batch that is written, here and in `HearingRow`: whoever follows the
+    fleet reads what is beyond the largest number that it has read.
+    """
 
     __tablename__ = "holdings"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (Index("ix_holdings_change", "change"), {"sqlite_with_rowid": False})
 
     address: Mapped[int] = mapped_column(_address(), primary_key=True)
     world_id: Mapped[int] = mapped_column(_world_id(), primary_key=True)
     timestamp_ms: Mapped[int] = mapped_column(Unsigned64())
     at_ms: Mapped[int] = mapped_column(BigInteger())
     how: Mapped[str] = mapped_column(String(8))
+    change: Mapped[int] = mapped_column(BigInteger(), server_default="0")
+
+
+class HearingRow(Base):
+    """When a root heard a node last at one of the endpoints where it listens."""
+
+    __tablename__ = "hearings"
+    __table_args__ = (Index("ix_hearings_change", "change"), {"sqlite_with_rowid": False})
+
+    address: Mapped[int] = mapped_column(_address(), primary_key=True)
+    root: Mapped[int] = mapped_column(_address(), primary_key=True)
+    endpoint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    last_at_ms: Mapped[int] = mapped_column(BigInteger())
+    change: Mapped[int] = mapped_column(BigInteger())
+
+
+class RootRow(Base):
+    """A root that works with this database; `endpoints` is a JSON list of where it listens."""
+
+    __tablename__ = "roots"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    address: Mapped[int] = mapped_column(_address(), primary_key=True)
+    endpoints: Mapped[str] = mapped_column(Text())
+    last_at_ms: Mapped[int] = mapped_column(BigInteger())
 
 
 class AdoptionRow(Base):

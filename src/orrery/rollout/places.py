@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from orrery.rollout.fields import read_list, read_root, write_root
 from orrery.wire.address import format_address
-from orrery.wire.endpoint import Endpoint
+from orrery.wire.endpoint import Endpoint, Scope
 from orrery.wire.identity import Identity
 from orrery.wire.world import Root
 from orrery.worlds.ordering import sort_roots
+
+_NOWHERE = (Scope.NONE, Scope.MULTICAST)
 
 
 class Reach(IntFlag):
@@ -40,12 +42,12 @@ class Place(NamedTuple):
 
 
 def places_of(roots: Iterable[Root]) -> frozenset[Place]:
-    """The places that a list of roots names; nil and port 0 lead nowhere and are none."""
+    """The places that a list of roots names; nil, 0.0.0.0 and port 0 lead nowhere and are none."""
     return frozenset(
         Place(root.identity.public(), endpoint)
         for root in roots
         for endpoint in root.endpoints
-        if endpoint.family and endpoint.port
+        if endpoint.port and endpoint.scope not in _NOWHERE
     )
 
 

@@ -14,12 +14,15 @@ import typer
 
 from orrery import __version__
 from orrery.cli import identity, key, world
+from orrery.cli.apply import apply
 from orrery.cli.demo import demo
 from orrery.cli.failures import report
 from orrery.cli.forecast import forecast
 from orrery.cli.init import init
 from orrery.cli.nodes import nodes
+from orrery.cli.plan import plan
 from orrery.cli.publish import publish
+from orrery.cli.rollouts import pause, resume, rollback, stop
 from orrery.cli.serve import serve
 from orrery.cli.status import status
 
@@ -31,6 +34,12 @@ _NOUNS: tuple[tuple[str, typer.Typer], ...] = (
 _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("init", init),
     ("serve", serve),
+    ("plan", plan),
+    ("apply", apply),
+    ("pause", pause),
+    ("resume", resume),
+    ("rollback", rollback),
+    ("stop", stop),
     ("publish", publish),
     ("status", status),
     ("nodes", nodes),

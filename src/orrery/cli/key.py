@@ -10,6 +10,7 @@ from orrery.cli.homes import (
     HERE,
     HomeOption,
     PassphraseFileOption,
+    WorldArgument,
     choose_world,
     home_option,
     new_passphrase_provider,
@@ -17,6 +18,7 @@ from orrery.cli.homes import (
     tell_repairs,
     world_names,
 )
+from orrery.cli.key_sign import sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from orrery.home import Home, WorldSettings
 
 app = typer.Typer(
-    help="Make, show and lock the keys that sign Worlds.",
+    help="Make, show, rotate and lock the keys that sign Worlds, and sign plans.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -65,8 +67,7 @@ def new(
 ) -> None:
     """Make a new signing key, in the 128 bytes that mkworld reads.
 
-    With --world, in a home: the key that the next revision will name; `orrery publish` then
-    rotates to it, and the key before is kept to sign that revision.
+    With --world, in a home: as `orrery key rotate`.
     """
     import os
     from pathlib import Path
@@ -121,7 +122,12 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 
 def _new_in_home(
-    path: "Path", name: str, lock: bool | None, passphrase_file: "Path | None", *, as_json: bool
+    path: "Path",
+    name: str | None,
+    lock: bool | None,
+    passphrase_file: "Path | None",
+    *,
+    as_json: bool,
 ) -> None:
     import os
 
@@ -150,11 +156,34 @@ def _new_in_home(
             ("file", f"{made.path}, mode 0600: keep a copy of it"),
             (
                 "next",
-                f"orrery publish {shlex.quote(world.name)}{home_option(path)}"
-                + (", which names it; the key before signs that" if published else ""),
+                f"orrery apply {shlex.quote(world.name)}{home_option(path)}, which names it; the "
+                "key before signs that"
+                if published
+                else f"orrery publish {shlex.quote(world.name)}{home_option(path)}",
             ),
         ],
     )
+
+
+@app.command()
+def rotate(
+    world: WorldArgument = None,
+    home: HomeOption = HERE,
+    lock: Annotated[
+        bool | None,
+        typer.Option(help="Lock it with a passphrase. Default: as the key before."),
+    ] = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: _JsonOption = False,
+) -> None:
+    """Make the key that a World of a home is to name next; `orrery plan` shows the step to it.
+
+    The key before is kept and signs that step. Nothing is published.
+    """
+    _new_in_home(home, world, lock, passphrase_file, as_json=as_json)
+
+
+app.command("sign")(sign)
 
 
 @app.command("lock")

@@ -39,9 +39,13 @@ def facts_lines(title: str, facts: Iterable[Fact], *, style: str = "bold") -> li
                 for line in wrap(text, indent) or [""]
             ]
         for number, line in enumerate(lines or [""]):
-            label_shown = "" if number else label
-            shown.append(Text.assemble((label_shown.ljust(indent), "cyan"), line))
+            shown.append(labelled("" if number else label, line, indent))
     return shown
+
+
+def labelled(label: str, line: str | Text, indent: int) -> Text:
+    """A line behind its label, or behind as much room where the label is empty."""
+    return Text.assemble((label.ljust(indent), "cyan"), line)
 
 
 def wrap(text: str, indent: int = 0) -> list[str]:

@@ -12,6 +12,9 @@ from orrery.cli.homes import HERE, HomeOption, JsonOption
 from orrery.cli.watching import WatchOption
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from rich.text import Text
 
     from orrery.cli.adoption import Adoption, Level
@@ -32,7 +35,7 @@ def status(
     watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the Worlds, whether the server runs, and how many nodes hold which revision."""
+    """Show the Worlds, whether the server runs, who holds which revision, how a rollout goes."""
     from orrery.cli import output, watching
     from orrery.home import Home
     from orrery.spans import parse_span_ms
@@ -44,9 +47,9 @@ def status(
         elif as_json:
             output.print_json(_describe(opened, span_ms))
         elif watch:
-            watching.watch(lambda: _lines(opened, span_ms, seen))
+            watching.watch(lambda: _lines(opened, span_ms, seen, home))
         else:
-            output.print_lines(_lines(opened, span_ms, seen))
+            output.print_lines(_lines(opened, span_ms, seen, home))
         # What is published does not depend on orrery.toml, what is next does: its mistakes last.
         opened.settings()
 
@@ -99,6 +102,7 @@ def _describe(home: Home, span_ms: int) -> dict[str, Any]:
                     }
                     for level in adoption.levels
                 ],
+                "rollout": _describe_rollout(home, newest.id),
             }
         )
     return {
@@ -109,10 +113,45 @@ def _describe(home: Home, span_ms: int) -> dict[str, Any]:
     }
 
 
-def _lines(home: Home, span_ms: int, seen: str) -> list[Text]:
+def _describe_rollout(home: Home, world_id: int) -> dict[str, Any] | None:
+    from orrery.cli.rollout_view import describe_view
+    from orrery.home.rolling import view
+
+    now_ms = home.clock()
+    found = view(home, world_id, now_ms)
+    return None if found is None else describe_view(found, now_ms)
+
+
+def _rollout_lines(home: Home, adoption: Adoption, span_ms: int, path: Path) -> Iterator[Text]:
+    """The rollout that goes on, or the last one if it was lately or has left something undone."""
+    from orrery.cli.homes import home_option
+    from orrery.cli.rollout_view import rollout_lines
+    from orrery.home.rolling import view
+    from orrery.rollout.state import RolloutState
+
+    now_ms = home.clock()
+    last = home.store.rollouts(1, world_id=adoption.chain.world_id)
+    if not last or (
+        last[0].state in (RolloutState.DONE, RolloutState.ROLLED_BACK)
+        and now_ms - (last[0].ended_at_ms or 0) > span_ms
+    ):
+        return
+    found = view(home, adoption.chain.world_id, now_ms)
+    if found is not None:
+        start_server = f"orrery serve{home_option(path)}"
+        yield from rollout_lines(found, adoption.chain, now_ms, start_server=start_server)
+
+
+def _lines(home: Home, span_ms: int, seen: str, path: Path) -> list[Text]:
     from rich.text import Text
 
-    state = ("running", "green") if home.is_served else ("not running: orrery serve", "yellow")
+    from orrery.cli.homes import home_option
+
+    state = (
+        ("running", "green")
+        if home.is_served
+        else ("not running: orrery serve", "yellow")
+    )
     lines = [Text.assemble("server  ", state)]
     adoptions = _adoptions(home, span_ms)
     if not adoptions:
@@ -120,6 +159,7 @@ def _lines(home: Home, span_ms: int, seen: str) -> list[Text]:
     seen_in_all = home.store.count_nodes(seen_since_ms=home.clock() - span_ms)
     for adoption in adoptions:
         lines += [Text(), *_world_lines(adoption, seen, seen_in_all)]
+        lines += _rollout_lines(home, adoption, span_ms, path)
     return lines
 
 

@@ -113,7 +113,7 @@ def test_a_key_is_rotated_by_a_new_one_and_a_revision(orrery: Orrery, home: Home
     before = planet(home)
     made = orrery("key", "new", "--world", "home")
     assert made.status == 0
-    assert "orrery publish home --home " in made.out.replace("\n", " ")
+    assert "orrery apply home --home " in made.out.replace("\n", " ")
     shown = orrery("key", "show", "--world", "home", "--json").json
     assert [(key["slot"], key["signs_next"]) for key in shown] == [
         ("current", False),

@@ -1,0 +1,239 @@
+"""`orrery apply`: carry a plan out, and watch it."""
+# ruff: noqa: PLC0415 - each command imports what it needs, so that the others start fast
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orrery.cli.homes import (
+    HERE,
+    HomeOption,
+    JsonOption,
+    PassphraseFileOption,
+    choose_world,
+    home_option,
+    passphrase_provider,
+    world_names,
+)
+from orrery.cli.planning import (
+    ExemptOption,
+    GoneOption,
+    InTurnOption,
+    NextKeyOption,
+    OfficialOption,
+    SpareOption,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orrery.home import Home
+    from orrery.home.plan_file import PlanFile
+    from orrery.home.planning import Planned, Told
+    from orrery.rollout.order import Order
+
+_TargetArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[WORLD | FILE]",
+        help="Name or id of a World; may be left out where there is one only. Or a file that "
+        "`plan --out` wrote.",
+        autocompletion=world_names,
+    ),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="Do not follow it: end as soon as it has begun.")
+]
+
+
+def apply(
+    target: _TargetArgument = None,
+    home: HomeOption = HERE,
+    yes: YesOption = False,
+    detach: DetachOption = False,
+    gone: GoneOption = None,
+    in_turn: InTurnOption = None,
+    official: OfficialOption = None,
+    exempt: ExemptOption = None,
+    spare: SpareOption = True,
+    next_key: NextKeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the plan, ask, begin to carry it out and follow it until it is done or pauses.
+
+    `orrery serve` carries it out. Ctrl-C ends the following, not the rollout. Exit status 0: done,
+    or nothing to do; 1: not safe, not agreed to, or not done yet.
+    """
+    from orrery.cli import output
+    from orrery.cli.planning import describe_planned, planned_lines, told_by
+    from orrery.errors import UsageError
+    from orrery.home import Home
+    from orrery.home.plan_file import check_plan_file
+    from orrery.home.planning import make_plan
+    from orrery.rollout.plan import Refusal
+
+    told = told_by(gone, in_turn, official, exempt, next_key, spare=spare)
+    with Home.open(home, passphrase=passphrase_provider(passphrase_file)) as opened:
+        file = _plan_file(opened, target)
+        if file is None:
+            name = choose_world(opened, target).name
+            planned = make_plan(opened, name, opened.clock(), told)
+        else:
+            _check_nothing_told(told)
+            planned = check_plan_file(opened, file, opened.clock())
+        if not as_json:
+            output.print_lines(planned_lines(planned))
+        answer = planned.answer
+        if isinstance(answer, Refusal) or not answer.steps:
+            if as_json:
+                output.print_json({**describe_planned(planned), "rollout": None})
+            raise typer.Exit(int(isinstance(answer, Refusal)))
+        _check_no_rollout(opened, planned)
+        _tell_if_nobody_serves(opened, home)
+        if not yes and (sentence := _question(planned)) is not None:
+            if not sys.stdin.isatty():
+                raise UsageError(
+                    f"{sentence}, and there is nobody to ask: say --yes, or allow it in "
+                    "orrery.toml with `without_asking` below [rollout]"
+                )
+            if not typer.confirm(f"{sentence}. Carry this out?", err=True):
+                output.say("nothing was changed")
+                raise typer.Exit(1)
+        _begin(opened, planned, file)
+        _follow(opened, planned, home, detach=detach, as_json=as_json)
+
+
+def _plan_file(home: Home, target: str | None) -> PlanFile | None:
+    """The plan file that is meant, None where a World is."""
+    from pathlib import Path
+
+    from orrery.cli.files import read_source
+    from orrery.errors import DecodeError, OrreryError, UsageError
+    from orrery.home.plan_file import MAX_PLAN_BYTES, PlanFile
+
+    if target is None:
+        return None
+    if target != "-":
+        try:
+            home.settings().world(target)
+        except UsageError as error:
+            if not Path(target).exists():
+                raise UsageError(f"{error}; nor is there a plan file of this name") from None
+        except OrreryError:
+            if not Path(target).exists():
+                raise
+        else:
+            return None
+    source = read_source(target, MAX_PLAN_BYTES)
+    try:
+        return PlanFile.from_json(source.data.decode())
+    except UnicodeDecodeError:
+        raise DecodeError(f"{source.name}: this is no plan file: it is no text") from None
+    except DecodeError as error:
+        raise DecodeError(f"{source.name}: {error}") from None
+
+
+def _check_nothing_told(told: Told) -> None:
+    from orrery.errors import UsageError
+    from orrery.home.planning import Told
+
+    if told != Told():
+        raise UsageError(
+            "a plan file has in it what was said of roots and nodes when it was made: leave out "
+            "--gone, --exempt and the like, or make a new one with them"
+        )
+
+
+def _check_no_rollout(home: Home, planned: Planned) -> None:
+    from orrery.errors import ConflictError
+
+    going_on = home.store.active_rollout(planned.world.id)
+    if going_on is not None:
+        raise ConflictError(
+            f"a rollout of {planned.world.name!r} goes on already and is {going_on.state}: follow "
+            "it with `orrery status --watch`, or take it back with `orrery rollback`"
+        )
+
+
+def _tell_if_nobody_serves(home: Home, path: Path) -> None:
+    from orrery.cli import output
+    from orrery.cli.following import is_conducted
+
+    if not is_conducted(home):
+        output.warn(
+            "no server conducts here, so nothing will move before one does: start it with "
+            f"`orrery serve{home_option(path)}`"
+        )
+
+
+def _question(planned: Planned) -> str | None:
+    """What somebody has to agree to, None when orrery.toml allows it all."""
+    from orrery.home.planning import kinds_of_change
+
+    order = planned.order
+    allowed = planned.settings.rollout.without_asking
+    asked = sorted(kinds_of_change(planned.chain.newest, order.plan) - set(allowed))
+    parts = [f"this plan has {', '.join(asked)}"] if asked else []
+    if planned.told.exempt:
+        count = len(planned.told.exempt)
+        parts.append(f"{count} node{'s' * (count > 1)} may be stranded")
+    return "; ".join(parts) or None
+
+
+def _begin(home: Home, planned: Planned, file: PlanFile | None) -> None:
+    from orrery.home.rolling import begin
+
+    home.acquire()
+    try:
+        begin(home, planned.world.name, _signed_order(home, planned, file), home.clock())
+    finally:
+        home.release()
+
+
+def _signed_order(home: Home, planned: Planned, file: PlanFile | None) -> Order:
+    """What is handed over: signed now where a person or a file must have a hand in it.
+
+    A server signs with keys that need no passphrase. Locked ones are opened here, and once.
+    """
+    from dataclasses import replace
+
+    from orrery.home.plan_file import make_plan_file, sign_here
+
+    order = planned.order
+    if file is None:
+        signers = {step.signed_by for step in order.plan.steps}
+        keys = home.keys.keys(planned.world.id)
+        open_keys = {key.public for key in keys if not key.locked}
+        if signers <= open_keys:
+            return order
+        file = make_plan_file(home, planned, home.clock())
+    return replace(order, signed=sign_here(home, file).signed_order.signed)
+
+
+def _follow(home: Home, planned: Planned, path: Path, *, detach: bool, as_json: bool) -> None:
+    from orrery.cli import output
+    from orrery.cli.following import follow, is_conducted
+    from orrery.cli.planning import describe_planned
+    from orrery.cli.rollout_view import describe_view
+    from orrery.home.rolling import view
+
+    here = home_option(path)
+    world_id = planned.world.id
+    status = 0
+    if not detach and not is_conducted(home):
+        output.say(f"the rollout has begun; `orrery serve{here}` will carry it out")
+        status = 1
+    elif not detach:
+        status = follow(home, planned.world, path, quiet=as_json)
+    elif not as_json:
+        output.say(f"the rollout has begun; see `orrery status --watch{here}`")
+    if as_json:
+        seen = view(home, world_id, home.clock())
+        told = None if seen is None else describe_view(seen, home.clock())
+        output.print_json({**describe_planned(planned), "rollout": told})
+    raise typer.Exit(status)

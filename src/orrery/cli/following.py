@@ -1,0 +1,150 @@
+"""Following a rollout: in place on a terminal, a line for each change elsewhere."""
+# ruff: noqa: PLC0415 - each command imports what it needs, so that the others start fast
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.text import Text
+
+    from orrery.home import Home, WorldSettings
+    from orrery.home.rolling import RolloutView
+
+_INTERVAL_S = 0.5
+_PATIENCE_S = 60.0
+"""For so long nobody may conduct before following ends: a server may be restarting."""
+_INTERRUPTED = 130
+
+
+def is_conducted(home: Home) -> bool:
+    """Whether a server carries out the rollouts of a home, or is about to."""
+    from orrery.home.rolling import CONDUCTOR_LEASE
+
+    lease = home.store.lease(CONDUCTOR_LEASE)
+    if lease is not None and lease.holder and lease.until_ms > home.clock():
+        return True
+    return home.is_served
+
+
+def follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool = False) -> int:
+    """Show a rollout until it is over or pauses.
+
+    Args:
+        home: The home.
+        world: Whose rollout.
+        path: How the home was named.
+        quiet: Show nothing.
+
+    Returns:
+        The exit status: 0 when it is done.
+    """
+    from orrery.cli import output
+    from orrery.cli.homes import home_option
+
+    try:
+        seen = _follow(home, world, path, quiet=quiet)
+    except KeyboardInterrupt:
+        output.say(
+            f"the rollout goes on without this command: `orrery status --watch{home_option(path)}` "
+            f"shows it, `orrery pause{home_option(path)}` stops it"
+        )
+        return _INTERRUPTED
+    return _conclude(seen, path, quiet=quiet)
+
+
+def _conclude(seen: RolloutView, path: Path, *, quiet: bool) -> int:
+    """Say how it ended; 0 when it is done."""
+    from orrery.cli import output
+    from orrery.cli.homes import home_option
+    from orrery.rollout.state import RolloutState
+
+    here, rollout = home_option(path), seen.rollout
+    if rollout.state is RolloutState.DONE:
+        for place in seen.order.plan.finish if not quiet else ():
+            output.say(f"now: {place}")
+        return 0
+    if quiet:
+        return 1
+    if rollout.state is RolloutState.PAUSED:
+        output.say(
+            f"the rollout is paused: go on with `orrery resume{here}`, or take it back with "
+            f"`orrery rollback{here}`"
+        )
+    elif not rollout.state.is_over:
+        output.say(
+            f"nobody has carried the rollout out for {_PATIENCE_S:.0f} s: start `orrery "
+            f"serve{here}`, and see `orrery status --watch{here}`"
+        )
+    return 1
+
+
+def _follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool) -> RolloutView:
+    from orrery.cli import output
+    from orrery.cli.homes import home_option
+    from orrery.cli.rollout_view import progress_sentence, rollout_lines
+
+    start_server = f"orrery serve{home_option(path)}"
+
+    def lines(seen: RolloutView) -> list[Text]:
+        chain = home.store.chain(world.id)
+        return list(rollout_lines(seen, chain, home.clock(), start_server=start_server))
+
+    if quiet:
+        return _until_over(home, world.id, lambda seen: None)
+    if not sys.stdout.isatty():
+        told = ""
+
+        def tell(seen: RolloutView) -> None:
+            nonlocal told
+            if (sentence := progress_sentence(seen)) != told:
+                told = sentence
+                print(sentence, flush=True)
+
+        return _until_over(home, world.id, tell)
+
+    from rich.console import Console, Group
+    from rich.live import Live
+
+    del output
+    with Live(
+        console=Console(highlight=False),
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as live:
+        return _until_over(
+            home, world.id, lambda seen: live.update(Group(*lines(seen)), refresh=True)
+        )
+
+
+def _until_over(home: Home, world_id: int, show: Callable[[RolloutView], None]) -> RolloutView:
+    """Look again and again until there is nothing more to be seen."""
+    from orrery.rollout.state import RolloutState
+
+    alone_since_s = time.monotonic()
+    while True:
+        seen = _look(home, world_id)
+        show(seen)
+        if seen.rollout.state.is_over or seen.rollout.state is RolloutState.PAUSED:
+            return seen
+        if seen.is_conducted:
+            alone_since_s = time.monotonic()
+        elif time.monotonic() - alone_since_s > _PATIENCE_S:
+            return seen
+        time.sleep(_INTERVAL_S)
+
+
+def _look(home: Home, world_id: int) -> RolloutView:
+    from orrery.errors import PlanError
+    from orrery.home.rolling import view
+
+    seen = view(home, world_id, home.clock())
+    if seen is None:
+        raise PlanError("there is no rollout")
+    return seen

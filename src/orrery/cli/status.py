@@ -145,7 +145,6 @@ def _rollout_lines(home: Home, adoption: Adoption, span_ms: int, path: Path) -> 
 def _lines(home: Home, span_ms: int, seen: str, path: Path) -> list[Text]:
     from rich.text import Text
 
-    from orrery.cli.homes import home_option
 
     state = (
         ("running", "green")

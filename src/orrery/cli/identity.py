@@ -167,7 +167,10 @@ def sign(
         str, typer.Argument(metavar="FILE", help="What to sign; - reads standard input.")
     ],
 ) -> None:
-    """Sign a file and print the signature in hex, as zerotier-idtool sign does."""
+    """Sign a file and print the signature in hex.
+
+    It is what zerotier-idtool sign prints.
+    """
     from orrery.cli.files import check_one_standard_input
     from orrery.custody.identity_file import read_identity_secret
     from orrery.errors import CustodyError

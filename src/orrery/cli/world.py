@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from orrery.worlds.formats import Document
 
 app = typer.Typer(
-    help="Show, verify, compare, convert and sign World files (planets and moons).",
+    help="Show, verify, compare, convert and sign planets and moons.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

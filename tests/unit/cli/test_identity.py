@@ -24,6 +24,17 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
+def test_help_tells_each_command_in_a_whole_sentence(
+    orrery: Orrery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for group in ("identity", "world"):
+        result = orrery(group, "--help")
+        assert result.status == 0
+        assert "...\n" not in result.out.partition("Commands:")[2]
+        assert max(map(len, result.out.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("case", cases("identities.json", "valid"))
 def test_what_zerotier_made_is_valid(orrery: Orrery, case: dict[str, Any]) -> None:
     result = orrery("identity", "validate", "-", stdin=case["public"].encode() + b"\n")

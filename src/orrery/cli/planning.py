@@ -138,6 +138,7 @@ def planned_lines(planned: Planned) -> Iterator[Text]:
     names = names_of(planned)
     yield Text(f"plan of {world.kind} {world.id:016x}, {world.name!r}", style="bold")
     yield from _resolved_lines(planned)
+    yield from _official_lines(planned)
     if isinstance(planned.answer, Refusal):
         yield from refusal_lines(planned.answer, newest, names, horizon_ms)
     else:
@@ -159,11 +160,27 @@ def _resolved_lines(planned: Planned) -> Iterator[Text]:
             yield output.labelled("" if number else "names", line, 9)
 
 
+def _official_lines(planned: Planned) -> Iterator[Text]:
+    from orrery.cli import output
+    from orrery.wire.address import format_address
+
+    held = [world.timestamp_ms for world in planned.chain]
+    for number, (address, holds_ms) in enumerate(sorted(planned.landscape.official.items())):
+        what = "it is not known which revision it holds"
+        if holds_ms in held:
+            what = f"it holds revision {held.index(holds_ms) + 1}"
+        elif holds_ms:
+            what = "it holds another World"
+        line = f"{format_address(address)} runs zerotier-one, {what}"
+        yield output.labelled("" if number else "official", line, 9)
+
+
 def describe_planned(planned: Planned) -> dict[str, Any]:
     """The answer to a wish, for programs."""
     from orrery.cli.plan_view import describe_refusal
     from orrery.home.planning import kinds_of_change
     from orrery.rollout.plan import Refusal
+    from orrery.wire.address import format_address
 
     answer = planned.answer
     refused = isinstance(answer, Refusal)
@@ -176,6 +193,10 @@ def describe_planned(planned: Planned) -> dict[str, Any]:
             str(found.endpoint): [str(address) for address in found.addresses]
             for root in planned.roots
             for found in root.resolutions
+        },
+        "official": {
+            format_address(address): holds_ms
+            for address, holds_ms in sorted(planned.landscape.official.items())
         },
         "safe": not refused,
         "kinds": []

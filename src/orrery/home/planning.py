@@ -20,6 +20,9 @@ from orrery.wire.world import Root, World
 from orrery.worlds.chain import Chain
 from orrery.worlds.ordering import sort_roots
 
+_LATELY_MS = 600_000
+"""A root that works with a database says so more often."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
@@ -135,7 +138,7 @@ def make_plan(
         spare_root=told.spare_root,
     )
     names = {each.name: each.root for each in resolved}
-    landscape = _landscape(home, world, _Places(newest.roots, names), told)
+    landscape = _landscape(home, world, _Places(newest.roots, names), told, now_ms)
     since_ms = now_ms - settings.rollout.horizon_ms
     own = {root.identity.address for root in (*newest.roots, *roots)}
     nodes = [node for node in _nodes(home, chain, since_ms) if node.address not in own]
@@ -249,20 +252,27 @@ def _beside_the_chain(timestamp_ms: int, chain: Chain) -> int:
 # What is known of the roots
 
 
-def _landscape(home: Home, world: WorldSettings, places: "_Places", told: Told) -> Landscape:
-    official = {
-        root.identity.address for root in world.roots if root.software == "zerotier-one"
-    } | {places.find_root(text) for text in told.official}
-    held = {
-        address: holds_ms
-        for address, holds_ms, *_ in (home.store.standings(world.id) if official else ())
-        if address in official
-    }
-    own = home.identity().address
-    if own in official:
+def _orrery_roots(home: Home, now_ms: int) -> set[Address]:
+    """The roots that work with this home: its own, and others that share its database."""
+    lately = {each.address for each in home.store.roots() if now_ms - each.last_at_ms < _LATELY_MS}
+    return {home.identity().address, *lately}
+
+
+def _landscape(
+    home: Home, world: WorldSettings, places: "_Places", told: Told, now_ms: int
+) -> Landscape:
+    own = _orrery_roots(home, now_ms)
+    held = {address: holds_ms for address, holds_ms, *_ in home.store.standings(world.id)}
+    listed = {root.identity.address: root.software for root in world.roots}
+    official = {address for address, software in listed.items() if software == "zerotier-one"}
+    official.update(places.find_root(text) for text in told.official)
+    # A root that is leaving is in no setting: it is official when it told us as nodes do.
+    leaving = {root.identity.address for root in places.published} - listed.keys() - own
+    official |= leaving & held.keys()
+    for address in sorted(official & own):
         raise UsageError(
-            f"root {format_address(own)} is this home's own, which runs Orrery: say software = "
-            '"orrery" of it'
+            f"root {format_address(address)} works with this home, so it runs Orrery: say "
+            'software = "orrery" of it'
         )
     return Landscape(
         states={
@@ -277,7 +287,7 @@ def _landscape(home: Home, world: WorldSettings, places: "_Places", told: Told) 
             if first != second
         ),
         beside={
-            other.id: tuple(root for root in other.roots if root.identity.address == own)
+            other.id: tuple(root for root in other.roots if root.identity.address in own)
             for other in home.served_worlds()
             if other.id != world.id
         },
@@ -288,7 +298,7 @@ class _Places:
     """Finds the places that people mean."""
 
     def __init__(self, published: Iterable[Root], names: dict[str, Root]) -> None:
-        self._published = tuple(published)
+        self.published = tuple(published)
         self._names = names
 
     def find(self, text: str, *, gone: bool) -> tuple[Place, ...]:
@@ -298,7 +308,7 @@ class _Places:
             text: What was written.
             gone: Whether those of the newest revision are meant first, else those that are wanted.
         """
-        published, wanted = places_of(self._published), places_of(self._names.values())
+        published, wanted = places_of(self.published), places_of(self._names.values())
         first, second = (published, wanted) if gone else (wanted, published)
         if any(mark in text for mark in ":/"):
             endpoint = Endpoint.from_text(text)
@@ -317,7 +327,7 @@ class _Places:
         """The root with this name or address."""
         if text in self._names:
             return self._names[text].identity.address
-        roots = (*self._published, *self._names.values())
+        roots = (*self.published, *self._names.values())
         for root in roots:
             if format_address(root.identity.address) == text.lower():
                 return root.identity.address

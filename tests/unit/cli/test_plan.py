@@ -145,7 +145,7 @@ def test_official_roots_come_last_and_need_the_file(orrery: Orrery, home: Home) 
     assert f"  install  its file at once on {OTHER}" in orrery("plan").out.splitlines()
     edit(home, 'software = "orrery"', 'software = "zerotier-one"')
     own = orrery("plan")
-    assert (own.status, "is this home's own, which runs Orrery" in own.err) == (2, True)
+    assert (own.status, "works with this home, so it runs Orrery" in own.err) == (2, True)
 
 
 @pytest.mark.parametrize(

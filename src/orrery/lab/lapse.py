@@ -157,17 +157,22 @@ class LapsedNetwork(FakeNetwork):
         lapse: whether rounds are left out.
         rounds: how many rounds were real.
         left_out: how many were not.
+        listener: called with every packet that reaches a root: its datagram, and where.
+        out_of_reach: endpoints to which packets of leaves do not get.
     """
 
     def __init__(self, seed: int, now_ms: int = START_MS, *, lapse: bool = True) -> None:
         super().__init__(seed, _believe, now_ms)
         self.rounds = 0
         self.left_out = 0
+        self.listener: Callable[[bytes, Host, Endpoint], None] | None = None
+        self.out_of_reach: set[Endpoint] = set()
         self.lapse = lapse
         self._roots: dict[Address, Host] = {}
         self._leaves: dict[Address, Host] = {}
         self._steady: set[Host] = set()
         self._restless_until_ms = 0
+        self._heard: dict[Host, tuple[int, Endpoint]] = {}
 
     # -- who is there --------------------------------------------------------------------------
 
@@ -236,13 +241,33 @@ class LapsedNetwork(FakeNetwork):
         """Whether a leaf is idle until something happens: online, and in touch with its roots."""
         return host in self._steady
 
+    def heard_at(self, host: Host) -> Endpoint | None:
+        """Where a leaf was heard in its last round if that was left out; None if nowhere."""
+        leaf = host.node
+        if not host.is_up or not isinstance(leaf, LapsedLeaf):
+            return None
+        if host not in self._steady:
+            at_ms, endpoint = self._heard.get(host, (0, None))
+            return endpoint if self.now_ms - at_ms <= CHECK_INTERVAL_MS else None
+        best = leaf.best_root(leaf.checked_ms)
+        path = None if best is None else best.best_path(leaf.checked_ms)
+        if best is None or path is None or not self._leads(best.address, path.endpoint):
+            return None
+        return path.endpoint
+
     # -- time ----------------------------------------------------------------------------------
 
     def _receive(self, host: Host, datagram: bytes, path: Path) -> None:
         if isinstance(host.node, LapsedLeaf):
             self._settle(host)
             self._steady.discard(host)
+        elif self.listener is not None:
+            self.listener(datagram, host, host.endpoints[path.socket])
         super()._receive(host, datagram, path)
+
+    def _send(self, host: Host, datagram: bytes, source: Endpoint, destination: Endpoint) -> None:
+        if destination not in self.out_of_reach or host.node.address in self._roots:
+            super()._send(host, datagram, source, destination)
 
     def _tick(self, host: Host) -> None:
         leaf = host.node
@@ -332,7 +357,9 @@ class LapsedNetwork(FakeNetwork):
             peer.forget_expired(now_ms)
             for way in answering:
                 self._exchange(host, peer, way, now_ms)
+                self._heard[host] = now_ms, way.path.endpoint
         if best is not None and asked is not None:
+            self._heard[host] = now_ms, asked.path.endpoint
             best.sent_ms = now_ms
             self._exchange(host, best, asked, now_ms)
         self._keep_nat_open(host, now_ms, now_ms)
@@ -397,7 +424,8 @@ class LapsedNetwork(FakeNetwork):
             if not self._leads(peer.address, path.endpoint):
                 continue
             own = _own_socket(host, path)
-            seen_as = own if host.nat is None else host.nat.public_endpoint(own, at_ms)
+            nat = host.nat_of(own)
+            seen_as = own if nat is None else nat.public_endpoint(own, at_ms)
             if seen_as is None:
                 continue
             back = Path(seen_as, serving.endpoints.index(path.endpoint))
@@ -411,20 +439,27 @@ class LapsedNetwork(FakeNetwork):
         answered_ms = at_ms + (peer.latency_ms or 0)
         peer.heard(way.path, answered_ms)
         peer.upstream_ms = answered_ms
-        if host.nat is not None:
-            host.nat.note_sent(_own_socket(host, way.path), way.path.endpoint, at_ms)
+        own = _own_socket(host, way.path)
+        nat = host.nat_of(own)
+        if nat is not None:
+            nat.note_sent(own, way.path.endpoint, at_ms)
 
     def _leads(self, address: Address, endpoint: Endpoint) -> bool:
-        """Whether a root runs there."""
+        """Whether a root runs there, for leaves."""
         host = self.host_at(endpoint)
-        return host is not None and host.is_up and self._roots.get(address) is host
+        return (
+            host is not None
+            and host.is_up
+            and self._roots.get(address) is host
+            and endpoint not in self.out_of_reach
+        )
 
     def _keep_nat_open(self, host: Host, since_ms: int, at_ms: int) -> None:
         """A leaf sends something in every round."""
-        if host.nat is not None:
-            for own in host.endpoints:
-                if host.nat.public_endpoint(own, since_ms) is not None:
-                    host.nat.note_sent(own, None, at_ms)
+        for own in host.endpoints:
+            nat = host.nat_of(own)
+            if nat is not None and nat.public_endpoint(own, since_ms) is not None:
+                nat.note_sent(own, None, at_ms)
 
 
 def _own_socket(host: Host, path: Path) -> Endpoint:

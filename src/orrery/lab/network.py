@@ -165,7 +165,7 @@ class Host:
     Attributes:
         node: who lives there; replace it by `FakeNetwork.replace` to restart it.
         endpoints: its sockets, numbered from 0.
-        nat: the router in front of it, if there is one.
+        nat: the router in front of its sockets of one family, if there is one.
         link: how it is connected.
         is_up: whether anything gets in or out, and whether time passes for it.
         events: what the node reported, but for dropped packets.
@@ -199,6 +199,11 @@ class Host:
         self.proofs = 0
         self.proof_free_ms = 0
         self.tick_ms = 0
+
+    def nat_of(self, own: Endpoint) -> Nat | None:
+        """The router that packets of one of its sockets pass."""
+        nat = self.nat
+        return nat if nat is not None and len(nat.ip) == len(own.ip) else None
 
     def events_of(self, kind: type[Any]) -> list[Any]:
         """What the node reported of one kind."""
@@ -402,8 +407,11 @@ class FakeNetwork:
     # -- packets -------------------------------------------------------------------------------
 
     def _send(self, host: Host, datagram: bytes, source: Endpoint, destination: Endpoint) -> None:
-        if host.nat is not None:
-            source = host.nat.outward(source, destination, self.now_ms)
+        nat = host.nat_of(source)
+        if nat is not None:
+            source = nat.outward(source, destination, self.now_ms)
+        elif self._hosts.get(source) is not host:
+            return  # an address that it has no more
         self._transmit(datagram, source, destination, host.link, host)
 
     def _transmit(
@@ -421,15 +429,13 @@ class FakeNetwork:
         sent.packets_from += 1
         got.bytes_to += len(datagram)
         got.packets_to += 1
-        if source in self._gone or (
-            sender is not None and sender.nat is None and self._hosts.get(source) is not sender
-        ):
-            return  # an address that its sender has no more
+        if source in self._gone:
+            return
         place: Endpoint | None = destination
         if (nat := self._nats.get(destination.ip)) is not None:
             place = nat.inward(source, destination.port, self.now_ms)
         host = None if place is None else self._hosts.get(place)
-        if host is None or place is None or (nat is None and host.nat is not None):
+        if host is None or place is None or (nat is None and host.nat_of(place) is not None):
             return  # nobody there, or an address behind a NAT
         chance = self._random.random
         if chance() < link.loss_out or chance() < host.link.loss_in:

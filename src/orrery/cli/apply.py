@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _TargetArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[WORLD | FILE]",
+        metavar="WORLD|FILE",
         help="Name or id of a World; may be left out where there is one only. Or a file that "
         "`plan --out` wrote.",
         autocompletion=world_names,
@@ -64,10 +64,12 @@ def apply(
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the plan, ask, begin to carry it out and follow it until it is done or pauses.
+    """Carry the plan out and follow it.
 
-    `orrery serve` carries it out. Ctrl-C ends the following, not the rollout. Exit status 0: done,
-    or nothing to do; 1: not safe, not agreed to, or not done yet.
+    It is shown first, and asked for unless `without_asking` in orrery.toml allows its kinds of
+    change. `orrery serve` carries it out; this follows until it is done or pauses, and Ctrl-C ends
+    the following, not the rollout. Exit status 0: done, or nothing to do; 1: not safe, not agreed
+    to, or not done yet.
     """
     from orrery.cli import output
     from orrery.cli.planning import describe_planned, planned_lines, told_by

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orrery.home import Home, WorldSettings
 
 app = typer.Typer(
-    help="Make, show, rotate and lock the keys that sign Worlds, and sign plans.",
+    help="Make, show and lock signing keys, and sign plans.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -176,9 +176,10 @@ def rotate(
     passphrase_file: PassphraseFileOption = None,
     as_json: _JsonOption = False,
 ) -> None:
-    """Make the key that a World of a home is to name next; `orrery plan` shows the step to it.
+    """Make the key that a World is to name next.
 
-    The key before is kept and signs that step. Nothing is published.
+    In a home; nothing is published yet. `orrery plan` shows the step to it and `orrery apply`
+    makes it; the key before is kept and signs it.
     """
     _new_in_home(home, world, lock, passphrase_file, as_json=as_json)
 

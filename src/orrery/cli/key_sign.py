@@ -30,7 +30,7 @@ def sign(
     key: Annotated[
         list[Path] | None,
         typer.Option(
-            "--key", metavar="FILE", help="A key file, locked or not; several for several."
+            "--key", metavar="FILE", help="A key file, locked or not; may be given again."
         ),
     ] = None,
     keys: Annotated[
@@ -50,9 +50,10 @@ def sign(
     passphrase_file: PassphraseFileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Show what a plan changes, made of the very bytes to sign, and sign them.
+    """Sign a plan file where the key is.
 
-    Needs key files and nothing else. Exit status 0: every step is signed; 1: some are not yet, or
+    Shows what it changes, made of the very bytes to sign, asks, and signs. Needs key files and
+    nothing else. Exit status 0: every step is signed; 1: some are not yet, or
     it was not agreed to; 4: no key of a step is here.
     """
     from orrery.cli import output

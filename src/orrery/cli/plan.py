@@ -60,10 +60,11 @@ def plan(
     next_key: NextKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the steps from what is published to what orrery.toml says, in which no node is lost.
+    """Show the safe steps to what orrery.toml says.
 
-    Nothing is changed. Exit status 0: there is a plan, or nothing to do; 1: the wish is not safe,
-    and it is said why and what is.
+    Each with what it changes, what must be true before the next, what must stay up until when, and
+    who would be stranded if it were forced. Nothing is changed. Exit status 0: there is a plan, or
+    nothing to do; 1: what is wanted is not safe, and it is said why and what is.
     """
     from orrery.cli import output
     from orrery.cli.files import check_output

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 def pause(
     world: WorldArgument = None, home: HomeOption = HERE, as_json: JsonOption = False
 ) -> None:
-    """Let the rollout stand still where it is; nodes keep what they have."""
+    """Let the rollout stand still.
+
+    Nodes keep what they have, and no further ones are handed the new revision.
+    """
     from orrery.home import rolling
 
     _steer(
@@ -44,7 +47,10 @@ def resume(
     follow: bool = typer.Option(False, "--follow", help="Follow it as `apply` does."),
     as_json: JsonOption = False,
 ) -> None:
-    """Let a paused rollout go on; what it paused for is accepted."""
+    """Let a paused rollout go on.
+
+    What it paused for is accepted, as somebody has looked at it.
+    """
     from orrery.home import rolling
 
     said = "goes on: `orrery status --watch{here}` shows it"
@@ -57,9 +63,10 @@ def rollback(
     detach: DetachOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take back the step that is being rolled out: the content before it, as a new revision.
+    """Take back what is being rolled out.
 
-    Nodes that have the step get it first, then everybody. Exit status 0 when all of them have it.
+    The content before the step becomes a new revision. Nodes that have the step get it first, then
+    everybody. Exit status 0 when that is done.
     """
     from orrery.home import rolling
 
@@ -68,9 +75,10 @@ def rollback(
 
 
 def stop(world: WorldArgument = None, home: HomeOption = HERE, as_json: JsonOption = False) -> None:
-    """End the rollout where it is, for good.
+    """End the rollout where it is.
 
-    Nodes keep what they have, and those that were held back stay so until another rollout is done.
+    For good: nodes keep what they have, and those that were held back stay so until another
+    rollout is done. Where nodes may be in trouble, `rollback` is what helps.
     """
     from orrery.home import rolling
 

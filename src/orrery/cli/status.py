@@ -35,7 +35,11 @@ def status(
     watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the Worlds, whether the server runs, who holds which revision, how a rollout goes."""
+    """Show Worlds, server, adoption and rollout.
+
+    Of a rollout: the step, how far each cohort is, about how long it will take, and which nodes
+    are missing since when.
+    """
     from orrery.cli import output, watching
     from orrery.home import Home
     from orrery.spans import parse_span_ms
@@ -145,12 +149,7 @@ def _rollout_lines(home: Home, adoption: Adoption, span_ms: int, path: Path) -> 
 def _lines(home: Home, span_ms: int, seen: str, path: Path) -> list[Text]:
     from rich.text import Text
 
-
-    state = (
-        ("running", "green")
-        if home.is_served
-        else ("not running: orrery serve", "yellow")
-    )
+    state = ("running", "green") if home.is_served else ("not running: orrery serve", "yellow")
     lines = [Text.assemble("server  ", state)]
     adoptions = _adoptions(home, span_ms)
     if not adoptions:

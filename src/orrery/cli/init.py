@@ -71,17 +71,17 @@ def init(
 
     from orrery.cli import output
     from orrery.cli.advice import advice
+    from orrery.cli.arguments import read_argument
     from orrery.cli.documents import parse_id
     from orrery.home import create, wall_clock_ms
-    from orrery.home.named_endpoint import read_endpoint
-    from orrery.wire.endpoint import Endpoint
+    from orrery.home.named_endpoint import read_endpoint, read_listen
     from orrery.wire.signature import fingerprint
 
     show_progress = sys.stderr.isatty()
     made = create(
         home,
         wall_clock_ms(),
-        [read_endpoint(text) for text in endpoint],
+        [read_argument("--endpoint", text, read_endpoint) for text in endpoint],
         entropy=os.urandom,
         kind="moon" if moon else "planet",
         name=name,
@@ -90,7 +90,7 @@ def init(
         identity_secret=identity,
         lock_key=lock,
         passphrase=new_passphrase_provider(passphrase_file),
-        listen=[Endpoint.from_text(text, allow_any=True) for text in listen or ()],
+        listen=[read_argument("--listen", text, read_listen) for text in listen or ()],
         progress=show_search if show_progress else None,
     )
     with made:

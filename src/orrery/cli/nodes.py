@@ -46,12 +46,19 @@ def nodes(
     and does not have, `-` nothing.
     """
     from orrery.cli import output, watching
+    from orrery.cli.arguments import read_argument
     from orrery.home import Home
     from orrery.spans import parse_span_ms
     from orrery.wire.address import parse_address
 
     span_ms = None if seen is None else parse_span_ms(seen)
-    wanted = None if address is None else parse_address(address)
+    wanted = None if address is None else read_argument("--address", address, parse_address)
+
+    nobody = "no node has been seen yet"
+    if seen is not None or wanted is not None:
+        nobody = "no such node has been seen"
+    if behind:
+        nobody = "no such node is behind"
 
     with Home.open(home) as opened:
 
@@ -74,9 +81,9 @@ def nodes(
         elif as_json:
             output.print_json(described())
         elif watch:
-            watching.watch(lambda: _lines(opened, *listed()))
+            watching.watch(lambda: _lines(opened, nobody, *listed()))
         else:
-            output.print_lines(_lines(opened, *listed()))
+            output.print_lines(_lines(opened, nobody, *listed()))
 
 
 def _is_behind(node: NodeRecord, chains: Sequence[Chain]) -> bool:
@@ -128,7 +135,7 @@ def _describe(node: NodeRecord, chains: Sequence[Chain]) -> dict[str, Any]:
     }
 
 
-def _lines(home: Home, chains: list[Chain], found: list[NodeRecord]) -> list[Text]:
+def _lines(home: Home, nobody: str, chains: list[Chain], found: list[NodeRecord]) -> list[Text]:
     """A table with one line a node, whose path goes on a line of its own where it has no room."""
     from rich.text import Text
 
@@ -137,7 +144,7 @@ def _lines(home: Home, chains: list[Chain], found: list[NodeRecord]) -> list[Tex
     from orrery.wire.world import WorldType
 
     if not found:
-        return [Text("no such node has been seen")]
+        return [Text(nobody)]
     now_ms = home.clock()
     worlds = [
         "planet" if chain.newest.type is WorldType.PLANET else f"{chain.world_id:010x}"

@@ -66,7 +66,9 @@ def publish(
         )
         if dry_run:
             refused = proposal.strands_everyone and not strand_everyone
-            _show_proposal(wanted.name, changes, proposal, refused=refused, as_json=as_json)
+            published_so_far = len(opened.store.revisions(wanted.id))
+            title = f"would be revision {published_so_far + 1} of {wanted.kind} {wanted.name}"
+            _show_proposal(title, changes, proposal, refused=refused, as_json=as_json)
             raise typer.Exit(1 if refused else 0)
         revision = homes.publish(
             opened,
@@ -137,7 +139,7 @@ def _names_in_words(names: dict[str, list[str]]) -> "list[Fact]":
 
 
 def _show_proposal(
-    name: str, changes: list[str], proposal: "Proposal", *, refused: bool, as_json: bool
+    title: str, changes: list[str], proposal: "Proposal", *, refused: bool, as_json: bool
 ) -> None:
     from orrery.cli import output
 
@@ -153,7 +155,7 @@ def _show_proposal(
         )
         return
     output.print_facts(
-        f"would be published of {name}",
+        title,
         [*_names_in_words(_names(proposal)), ("changes", changes or ["all of it"])],
     )
     if refused:

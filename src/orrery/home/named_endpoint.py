@@ -70,6 +70,20 @@ def read_endpoint(text: str) -> WantedEndpoint:
     return Endpoint.from_text(text)
 
 
+def read_listen(text: str) -> Endpoint:
+    """Read where a server is to receive: an IP address of its machine, or 0.0.0.0 and :: for all.
+
+    Raises:
+        DecodeError: It is no such thing.
+    """
+    if is_name(text):
+        raise DecodeError(
+            f"{_quoted(text.strip())} is a name, and a server receives at IP addresses of its own "
+            "machine: write 0.0.0.0:9993 for all of them"
+        )
+    return Endpoint.from_text(text, allow_any=True)
+
+
 def is_name(text: str) -> bool:
     """Whether a person who wrote this meant a name, right or wrong, and not an IP address."""
     host, _ = _split(text.strip())

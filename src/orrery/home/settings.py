@@ -42,7 +42,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from orrery.custody.durable import unreadable
 from orrery.errors import DecodeError, UsageError
-from orrery.home.named_endpoint import WantedEndpoint, is_name, read_endpoint
+from orrery.home.named_endpoint import WantedEndpoint, is_name, read_endpoint, read_listen
 from orrery.home.positions import Location, lines_of
 from orrery.rollout.cohorts import EVERYBODY, Cohort, Named, Share
 from orrery.spans import format_span, parse_span_ms
@@ -141,13 +141,8 @@ def _read_endpoint(value: object) -> WantedEndpoint:
 
 def _read_listening(value: object) -> Endpoint:
     text = _text(value, "an address to listen at")
-    if is_name(text):
-        raise _mistake(
-            f"{text[:80]!r} is a name, and a server receives at IP addresses of its own machine: "
-            "write 0.0.0.0:9993 for all of them"
-        )
     try:
-        return Endpoint.from_text(text, allow_any=True)
+        return read_listen(text)
     except DecodeError as error:
         raise _mistake(str(error)) from None
 

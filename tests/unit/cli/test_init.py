@@ -118,7 +118,7 @@ def test_an_endpoint_that_is_none_is_refused_before_anything_is_made(
     init: Orrery, tmp_path: Path, endpoint: str, said: str
 ) -> None:
     result = init(endpoint=endpoint)
-    assert (result.status, result.out) == (3, "")
+    assert (result.status, result.out) == (2, "")
     assert said in result.err
     assert not (tmp_path / "home").exists()
 

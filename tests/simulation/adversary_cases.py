@@ -30,15 +30,17 @@ class Case(NamedTuple):
 
 
 class Size(NamedTuple):
-    """How large cases may be."""
+    """How large cases may be, and how often things stand in each other's way."""
 
     identities: int
     roots: int
     endpoints: int
     revisions: int
     sorts: int
+    knots: float = 0.2
 
 
+TINY = Size(identities=3, roots=2, endpoints=2, revisions=2, sorts=2, knots=0.4)
 SMALL = Size(identities=4, roots=2, endpoints=2, revisions=2, sorts=2)
 MEDIUM = Size(identities=6, roots=4, endpoints=2, revisions=3, sorts=3)
 LARGE = Size(identities=9, roots=4, endpoints=32, revisions=5, sorts=12)
@@ -78,7 +80,7 @@ def _make_root(random: Random, number: int, size: Size) -> Root:
     """A root with all endpoints that it may ever have."""
     made = root(number)
     # Now and then a root is where another one is: a new identity for the same machine.
-    host = random.choice([number] * 7 + [max(1, number - 1)])
+    host = max(1, number - 1) if random.random() < size.knots else number
     endpoints = []
     for extra in range(random.randint(1, size.endpoints)):
         if random.random() < 0.25:
@@ -161,7 +163,7 @@ def _landscape(random: Random, chain: Chain, wish: Wish, size: Size) -> Landscap
             alive.remove(place)
     times: list[int | None] = [revision.timestamp_ms for revision in chain]
     official: dict[Address, int | None] = {}
-    if random.random() < 0.35:
+    if random.random() < 2 * size.knots:
         for address in sorted({place.identity.address for place in earlier | wanted}):
             if random.random() < 0.5:
                 official[address] = random.choice([times[-1], times[-1], *times, None])
@@ -169,7 +171,7 @@ def _landscape(random: Random, chain: Chain, wish: Wish, size: Size) -> Landscap
         (other, place)
         for place in sorted(wanted - alive)
         for other in sorted(alive - wanted)
-        if other.identity == place.identity and random.random() < 0.4 / size.endpoints
+        if other.identity == place.identity and random.random() < 2 * size.knots / size.endpoints
     ]
     beside = root(99, "203.0.113.99/9993", "[2001:db8::99]:9993")
     return Landscape(

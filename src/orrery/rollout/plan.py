@@ -15,7 +15,6 @@ nothing else, and nothing more or less:
           "signed_by": "…", "names": "…",     public keys, 64 bytes in hex
           "changes": ["…"],
           "before": [CONDITION, …], "done": [CONDITION, …],
-          "can_go_back": true,
           "keep": [ROOT, …], "old": [ROOT, …], "release": [ROOT, …],
           "last": ["8056c2e21c"], "install_first": [], "install_last": [],
           "forced": [{"group": 0, "why": "silent"}]       positions in "fleet"
@@ -77,8 +76,6 @@ class Step:
         changes: what it changes, in words.
         before: what must be true before it is published, after all of the step before is.
         done: what must be true before anything that follows.
-        can_go_back: whether the content before it may be published again while it is rolled out;
-            not where that content leads nodes nowhere any more.
         keep: places that must run from its publication until it is done.
         old: those of them that it does not list: nodes that have not taken it are found there.
         release: places that may stop when it is done; the plan needs them no more.
@@ -96,7 +93,6 @@ class Step:
     changes: tuple[str, ...]
     before: tuple[Condition, ...] = ()
     done: tuple[Condition, ...] = ()
-    can_go_back: bool = True
     keep: tuple[Place, ...] = ()
     old: tuple[Place, ...] = ()
     release: tuple[Place, ...] = ()
@@ -115,7 +111,6 @@ class Step:
             "changes": list(self.changes),
             "before": [condition.to_data() for condition in self.before],
             "done": [condition.to_data() for condition in self.done],
-            "can_go_back": self.can_go_back,
             "keep": write_places(self.keep),
             "old": write_places(self.old),
             "release": write_places(self.release),
@@ -143,7 +138,6 @@ class Step:
                 changes=fields.take("changes", read_list(read_text)),
                 before=fields.take("before", conditions),
                 done=fields.take("done", conditions),
-                can_go_back=fields.take("can_go_back", read_flag),
                 keep=fields.take("keep", read_places),
                 old=fields.take("old", read_places),
                 release=fields.take("release", read_places),

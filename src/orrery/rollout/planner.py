@@ -16,8 +16,8 @@ WAY BACK  Its predecessor's content can be published again, signed by the key th
           and who has not taken the step can still be led there. So where official roots lead nodes,
           the key changes in a step that changes nothing else.
 
-*Enough* is two roots where the revision has two that can run at once, or where the network has two
-before and after; else one. What cannot be had at the start is not asked for. A place that can only
+*Enough* is two roots where nodes have two before and after, so that either may be down at any time;
+else one. A place that can only
 start when another has stopped, as two identities at one endpoint, is listed first and switched when
 all nodes know it; the root that is switched is the one that is down meanwhile.
 """
@@ -31,7 +31,7 @@ from orrery.rollout.fleet import Fleet, Group, Stranded, Why, count_nodes
 from orrery.rollout.landscape import Landscape
 from orrery.rollout.places import Reach, name_places, roots_of
 from orrery.rollout.plan import Plan, Reason, Refusal, Step
-from orrery.rollout.rules import Holder, Kind, Publication, Rules, signing_half
+from orrery.rollout.rules import Kind, Publication, Rules, signing_half
 from orrery.rollout.search import Course, Leg, Search
 from orrery.rollout.stranding import Position, judge, key_of, locate, signer_of
 from orrery.rollout.switching import Switch
@@ -106,19 +106,23 @@ class _Planner:
 
     def _search(self, rules: Rules) -> Course | None:
         newest = Publication(self._content, signer_of(self._chain), key_of(self._newest))
-        holders = [
-            _start(rules, newest, Holder(self._atlas.bits_of(held.roots), key_of(held), kind, 0))
-            for _, kind, revisions in self._counted
-            for held in revisions
-        ]
-        at_newest = tuple(_start(rules, newest, holder) for holder in rules.holders_of(newest))
+        at_newest = rules.holders_of(newest)
+        holders = set(at_newest)
+        for _, kind, revisions in self._counted:
+            for held in revisions:
+                if held != self._newest:
+                    published = Publication(self._atlas.bits_of(held.roots), b"", key_of(held))
+                    holder = rules.holder_of(published, kind)
+                    # What such nodes lack already is not asked for.
+                    there = rules.count(rules.leaders(holder, newest.signer, self._atlas.alive))
+                    holders.add(holder._replace(needs=min(holder.needs, there)))
         key = newest.names if self._wish.key is None else signing_half(self._wish.key)
         return Search(
             rules,
             newest,
             self._goal,
             key=key,
-            holders=tuple(dict.fromkeys(holders)) or at_newest,
+            holders=tuple(holders),
             at_newest=at_newest,
         ).find_course()
 
@@ -174,7 +178,6 @@ class _Planner:
                 updates_must_be_signed_by=names[-1],
             )
             first, by_hand, last = officials.take(content, keep)
-            previous = contents[number - 2] if number > 1 else self._content
             yield Step(
                 number=number,
                 roots=after.roots,
@@ -183,7 +186,6 @@ class _Planner:
                 changes=compare(before, after).in_words(),
                 before=tuple(self._write_before(number, course, leg)),
                 done=tuple(self._write_done(number, first, last, self._to_be_heard(new, heard))),
-                can_go_back=rules.can_go_back(previous, running),
                 keep=atlas.list(keep),
                 old=atlas.list(keep & ~content),
                 release=atlas.list(release),
@@ -298,49 +300,62 @@ class _Planner:
     def _refuse_stranded(self, stranded: tuple[Stranded, ...]) -> Refusal:
         addresses = _addresses(each.group for each in stranded)
         names = _name_nodes(addresses)
+        told: dict[tuple[Why, Bits], list[Group]] = {}
+        for group, why in stranded:
+            told.setdefault((why, self._sought_by(group)), []).append(group)
         return self._with_nearest(
             Refusal(
                 reason=Reason.STRANDED,
-                sentences=tuple(map(self._tell_stranded, stranded)),
+                sentences=tuple(
+                    f"{_name_nodes(_addresses(groups))}: {self._tell_why(why, sought)}"
+                    for (why, sought), groups in told.items()
+                ),
                 stranded=stranded,
                 remedies=tuple(self._iter_remedies(stranded)),
             ),
             self._wish,
-            f"without {names}, which get the new World file by hand",
+            f"without {names}: they need the new World file by hand",
             fleet=self._fleet.exempting(addresses),
         )
 
-    def _tell_stranded(self, stranded: Stranded) -> str:
-        group, why = stranded
-        names = _name_nodes(group.addresses)
-        held = self._chain.revision_at(group.standing.holds_ms)
-        if held is None or why is Why.FOREIGN:
-            return f"{names}: what they hold is no revision of this chain, nothing leads on from it"
-        places = name_places(self._atlas.list(self._atlas.bits_of(held.roots)))
+    def _sought_by(self, group: Group) -> Bits:
+        """Where stranded nodes look for a root, with what they hold or will be led to."""
+        atlas = self._atlas
+        sought = 0
+        for _, kind, revisions in locate(self._chain, [group], self._landscape, atlas):
+            for revision in revisions:
+                known = kind.known(atlas.bits_of(revision.roots))
+                if not known & atlas.alive & atlas.orrery:
+                    sought |= known
+        return sought
+
+    def _tell_why(self, why: Why, sought: Bits) -> str:
+        names = name_places(self._atlas.list(sought)) or "no place that they can get to"
+        if why is Why.FOREIGN:
+            return "what they hold is no revision of this chain, and nothing leads on from it"
         if why is Why.NO_LINK:
             return (
-                f"{names}: only official roots are left of what they know ({places}), and these "
-                "have not the link that the nodes need next"
+                f"official roots alone are left where they look ({names}), and these have not the "
+                "link that the nodes need next"
             )
-        return f"{names}: nothing runs any more where they look ({places or 'nowhere'})"
+        return f"nothing runs where they look ({names})"
 
     def _iter_remedies(self, stranded: tuple[Stranded, ...]) -> Iterator[str]:
         """What remains possible, best first."""
-        silent = [group for group, why in stranded if why is not Why.FOREIGN]
-        known = 0
-        for group in silent:
-            for position in locate(self._chain, [group], self._landscape, self._atlas):
-                for revision in position.revisions[:1]:
-                    known |= self._atlas.bits_of(revision.roots) & position.kind.within
-        if known:
-            yield f"start an Orrery root again at {name_places(self._atlas.list(known))}"
-        others = sorted({world_id for group in silent for world_id in group.standing.beside})
+        atlas = self._atlas
+        groups = [group for group, why in stranded if why is not Why.FOREIGN]
+        sought = 0
+        for group in groups:
+            sought |= self._sought_by(group)
+        if sought:
+            yield f"start an Orrery root again at {name_places(atlas.list(sought))}"
+        others = sorted({world_id for group in groups for world_id in group.standing.beside})
         if others:
             yield (
                 "serve this World also from a running root of "
                 f"{', '.join(f'World {world_id:016x}' for world_id in others)}, which they hold too"
             )
-        if self._atlas.of_root(known) & self._goal:
+        if atlas.of_root(sought) & self._goal:
             yield (
                 "carry out the plan without them: a root that has only moved, with its identity, "
                 "pushes what is published to all whom its packets reach at their old paths"
@@ -402,19 +417,13 @@ class _Planner:
                     nearest=relaxed,
                     nearest_is="one root alone carries these nodes for a while",
                 )
-        torn = self._goal & self._atlas.conflicts(self._atlas.alive)
-        kept = self._goal & ~torn | self._atlas.conflicts(torn) & self._content
-        return self._with_nearest(
-            Refusal(
-                reason=Reason.NO_WAY,
-                sentences=("whatever is done first, nodes that sleep through it are stranded",),
-                remedies=(
-                    "give each root a place of its own while it is carried out, so that none must "
-                    "stop for another",
-                ),
+        return Refusal(
+            reason=Reason.NO_WAY,
+            sentences=("whatever is done first, nodes that sleep through it are stranded",),
+            remedies=(
+                "give each root a place of its own while it is carried out, so that none must stop "
+                "for another",
             ),
-            replace(self._wish, roots=self._list_roots(kept)) if torn else None,
-            f"{name_places(self._atlas.list(torn))} is not used",
         )
 
     def _with_nearest(
@@ -467,15 +476,6 @@ class _Officials:
     def _addresses(self, places: Bits) -> tuple[Address, ...]:
         found = {place.identity.address for place in self._atlas.list(places)}
         return tuple(sorted(found))
-
-
-def _start(rules: Rules, newest: Publication, holder: Holder) -> Holder:
-    """The holder, of whom no more roots are asked for than it has at the start."""
-    there = rules.count(rules.leaders(holder, newest.signer, rules.atlas.alive))
-    if holder.content == newest.content and holder.key == newest.names:
-        there = rules.count(holder.known & rules.atlas.alive)
-    demand = rules.demand(holder.content, holder.kind)
-    return holder._replace(needs=max(1, min(demand, there)))
 
 
 def _addresses(groups: Iterable[Group]) -> tuple[Address, ...]:

@@ -1,7 +1,6 @@
 """When a step is safe: the rules that `orrery.rollout.planner` states in words, computed."""
 
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 from typing import NamedTuple
 
 from orrery.rollout.atlas import Atlas, Bits, iter_single
@@ -58,15 +57,6 @@ class Publication(NamedTuple):
     names: bytes
 
 
-class Fault(StrEnum):
-    """The rule that a step would break."""
-
-    LEAD = "lead"
-    GROUND = "ground"
-    WHOLE = "whole"
-    WAY_BACK = "way-back"
-
-
 def signing_half(public_key: bytes) -> bytes:
     """The half of a key that nodes verify with; they do not look at the other."""
     return public_key[32:]
@@ -83,7 +73,7 @@ class Rules:
         spare_root: whether any one root may be down.
     """
 
-    __slots__ = ("_demands", "_floor", "_most", "_runnable", "atlas", "kinds")
+    __slots__ = ("_most", "_needs", "atlas", "kinds")
 
     def __init__(
         self, atlas: Atlas, kinds: Sequence[Kind], newest: Bits, goal: Bits, *, spare_root: bool
@@ -91,12 +81,13 @@ class Rules:
         self.atlas = atlas
         self.kinds = tuple(kinds)
         self._most = 2 if spare_root else 1
-        self._runnable = atlas.alive | atlas.later
-        self._demands: dict[tuple[Bits, Kind], int] = {}
-        self._floor = {
-            kind: min(
-                self.count(kind.known(newest) & atlas.alive),
-                self._count_at_once(kind.known(goal)),
+        self._needs = {
+            kind: max(
+                1,
+                min(
+                    self.count(kind.known(newest) & atlas.alive),
+                    self._count_at_once(kind.known(goal) & (atlas.alive | atlas.later)),
+                ),
             )
             for kind in self.kinds
         }
@@ -105,24 +96,16 @@ class Rules:
         """How many roots have a place among these, up to what is ever asked for."""
         return min(self._most, self.atlas.roots(places).bit_count())
 
-    def demand(self, content: Bits, kind: Kind) -> int:
-        """How many roots must be there for nodes that hold a planned revision.
+    def holder_of(self, publication: Publication, kind: Kind) -> Holder:
+        """Nodes of a kind that hold a revision.
 
-        Two, where two of its roots can run at once or where the network has two now and keeps two;
-        else one.
+        They need two roots where they have two now and in the end, else one.
         """
-        key = content, kind
-        if (found := self._demands.get(key)) is None:
-            found = max(1, self._floor[kind], self._count_at_once(kind.known(content)))
-            self._demands[key] = found
-        return found
+        return Holder(publication.content, publication.names, kind, self._needs[kind])
 
     def holders_of(self, publication: Publication) -> tuple[Holder, ...]:
-        """Nodes of every kind that hold a planned revision."""
-        content, _, names = publication
-        return tuple(
-            Holder(content, names, kind, self.demand(content, kind)) for kind in self.kinds
-        )
+        """Nodes of every kind that hold a revision."""
+        return tuple(self.holder_of(publication, kind) for kind in self.kinds)
 
     def leaders(self, holder: Holder, signer: bytes, running: Bits) -> Bits:
         """Places where a node gets a revision that this key signed, or the links to it.
@@ -136,14 +119,10 @@ class Rules:
         """Whether nodes get such a revision even when a root that they can spare is down."""
         return self.count(self.leaders(holder, signer, running)) >= holder.needs
 
-    def can_go_back(self, before: Bits, running: Bits) -> bool:
-        """Whether a revision could be returned to: all nodes find somebody there."""
-        return all(kind.known(before) & running for kind in self.kinds)
-
-    def find_fault(
+    def is_safe(
         self, holders: Iterable[Holder], before: Bits, step: Publication, running: Bits
-    ) -> Fault | None:
-        """The first rule that a step breaks.
+    ) -> bool:
+        """Whether a step keeps all rules.
 
         Args:
             holders: what counted nodes may hold when it is published.
@@ -151,26 +130,22 @@ class Rules:
             step: what is published.
             running: what runs until everybody has it.
         """
-        may_go_back = step.content != before and self.can_go_back(before, running)
         for holder in holders:
-            if not self.is_led(holder, step.signer, running):
-                return Fault.LEAD
-            if not holder.known & holder.kind.known(step.content) & running:
-                return Fault.GROUND
-            if may_go_back and not self.is_led(holder, step.names, running):
-                return Fault.WAY_BACK
-        if any(
-            self.count(holder.known & running) < holder.needs for holder in self.holders_of(step)
-        ):
-            return Fault.WHOLE
-        return None
+            leads = self.is_led(holder, step.signer, running)
+            has_ground = holder.known & holder.kind.known(step.content) & running
+            goes_back = step.content == before or self.is_led(holder, step.names, running)
+            if not (leads and has_ground and goes_back):
+                return False
+        return all(
+            self.count(holder.known & running) >= holder.needs for holder in self.holders_of(step)
+        )
 
     def _count_at_once(self, places: Bits) -> int:
         """How many roots of these can run at the same time, up to what is ever asked for."""
-        found = self.count(places & self._runnable)
+        found = self.count(places)
         if found == 2 and not any(
-            places & self._runnable & ~self.atlas.of_root(place) & ~self.atlas.conflicts(place)
-            for place in iter_single(places & self._runnable)
+            places & ~self.atlas.of_root(place) & ~self.atlas.conflicts(place)
+            for place in iter_single(places)
         ):
             found = 1
         return found

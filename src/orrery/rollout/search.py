@@ -184,7 +184,7 @@ class Search:
             if found is None:
                 continue
             switches, running_then = found
-            if rules.find_fault(holders, before, step, running_then) is not None:
+            if not rules.is_safe(holders, before, step, running_then):
                 continue
             further = self._continue(
                 publications[1:], rules.holders_of(step), step.content, running_then

@@ -96,6 +96,8 @@ def apply(
                 output.print_json({**describe_planned(planned), "rollout": None})
             raise typer.Exit(int(isinstance(answer, Refusal)))
         _check_no_rollout(opened, planned)
+        if file is None:
+            _check_keys(opened, planned)
         _tell_if_nobody_serves(opened, home)
         if not yes and (sentence := _question(planned)) is not None:
             if not sys.stdin.isatty():
@@ -160,6 +162,21 @@ def _check_no_rollout(home: Home, planned: Planned) -> None:
             f"a rollout of {planned.world.name!r} goes on already and is {going_on.state}: follow "
             "it with `orrery status --watch`, or take it back with `orrery rollback`"
         )
+
+
+def _check_keys(home: Home, planned: Planned) -> None:
+    """Refuse what cannot be signed here, before anybody is asked."""
+    from orrery.errors import CustodyError
+    from orrery.wire.signature import fingerprint
+
+    here = {key.public for key in home.keys.keys(planned.world.id)}
+    for step in planned.order.plan.steps:
+        if step.signed_by not in here and None not in here:
+            raise CustodyError(
+                f"the key {fingerprint(step.signed_by)}, which must sign step {step.number}, is "
+                f"not in {home.keys.directory}: write the plan to a file with `orrery plan --out`, "
+                "sign it where the key is with `orrery key sign`, and apply the file"
+            )
 
 
 def _tell_if_nobody_serves(home: Home, path: Path) -> None:

@@ -32,6 +32,15 @@ def is_conducted(home: Home) -> bool:
     return home.is_served
 
 
+def alone_sentence(home: Home, path: Path) -> str:
+    """What to say of a rollout that nobody carries out."""
+    from orrery.cli.homes import home_option
+
+    if home.is_served:
+        return "the server that runs does not carry it out: its log tells why"
+    return f"nobody carries it out now: start `orrery serve{home_option(path)}`"
+
+
 def follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool = False) -> int:
     """Show a rollout until it is over or pauses.
 
@@ -85,15 +94,11 @@ def _conclude(seen: RolloutView, path: Path, *, quiet: bool) -> int:
 
 
 def _follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool) -> RolloutView:
-    from orrery.cli import output
-    from orrery.cli.homes import home_option
     from orrery.cli.rollout_view import progress_sentence, rollout_lines
-
-    start_server = f"orrery serve{home_option(path)}"
 
     def lines(seen: RolloutView) -> list[Text]:
         chain = home.store.chain(world.id)
-        return list(rollout_lines(seen, chain, home.clock(), start_server=start_server))
+        return list(rollout_lines(seen, chain, home.clock(), alone=alone_sentence(home, path)))
 
     if quiet:
         return _until_over(home, world.id, lambda seen: None)
@@ -111,7 +116,6 @@ def _follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool) -> Rol
     from rich.console import Console, Group
     from rich.live import Live
 
-    del output
     with Live(
         console=Console(highlight=False),
         auto_refresh=False,

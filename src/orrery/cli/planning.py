@@ -99,6 +99,7 @@ def told_by(
 
 def _nodes(texts: Sequence[str]) -> Iterator[Address]:
     """Addresses of nodes: one, several with commas, or a file of them behind `@`."""
+    from orrery.cli.arguments import read_argument
     from orrery.cli.files import read_source
     from orrery.wire.address import parse_address
 
@@ -107,7 +108,7 @@ def _nodes(texts: Sequence[str]) -> Iterator[Address]:
         if text.startswith("@"):
             listed = read_source(text[1:], _MOST_BYTES).data.decode("utf-8", "replace")
         for node in listed.replace(",", " ").split():
-            yield parse_address(node)
+            yield read_argument("--exempt", node, parse_address)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -31,16 +31,14 @@ _STYLES = {
 _MINUTE_MS = 60_000
 
 
-def rollout_lines(
-    view: RolloutView, chain: Chain, now_ms: int, *, start_server: str
-) -> Iterator[Text]:
+def rollout_lines(view: RolloutView, chain: Chain, now_ms: int, *, alone: str) -> Iterator[Text]:
     """Where a rollout stands, how far each cohort is, and who is missing.
 
     Args:
         view: the rollout.
         chain: of the World.
         now_ms: the time.
-        start_server: the command that starts a server of the home.
+        alone: what to say when nobody carries it out.
     """
     rollout = view.rollout
     state = (str(rollout.state), _STYLES.get(rollout.state, "yellow"))
@@ -53,7 +51,7 @@ def rollout_lines(
     if rollout.state.is_over:
         return
     if not view.is_conducted:
-        yield from _wrapped("", f"nobody carries it out now: {start_server}", style="red")
+        yield from _wrapped("", alone, style="red")
     if view.target_ms:
         for cohort in view.cohorts:
             yield output.labelled(_short(cohort.name), _bar(cohort), _LABEL)

@@ -128,7 +128,7 @@ def _describe_rollout(home: Home, world_id: int) -> dict[str, Any] | None:
 
 def _rollout_lines(home: Home, adoption: Adoption, span_ms: int, path: Path) -> Iterator[Text]:
     """The rollout that goes on, or the last one if it was lately or has left something undone."""
-    from orrery.cli.homes import home_option
+    from orrery.cli.following import alone_sentence
     from orrery.cli.rollout_view import rollout_lines
     from orrery.home.rolling import view
     from orrery.rollout.state import RolloutState
@@ -142,8 +142,8 @@ def _rollout_lines(home: Home, adoption: Adoption, span_ms: int, path: Path) -> 
         return
     found = view(home, adoption.chain.world_id, now_ms)
     if found is not None:
-        start_server = f"orrery serve{home_option(path)}"
-        yield from rollout_lines(found, adoption.chain, now_ms, start_server=start_server)
+        alone = alone_sentence(home, path)
+        yield from rollout_lines(found, adoption.chain, now_ms, alone=alone)
 
 
 def _lines(home: Home, span_ms: int, seen: str, path: Path) -> list[Text]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from orrery.errors import CustodyError, PlanError, UsageError
+from orrery.errors import CustodyError, DecodeError, PlanError, UsageError
 from orrery.home.home import Home
 from orrery.home.resolving import ResolvedRoot, Resolver, resolve
 from orrery.home.settings import ChangeKind, Settings, WorldSettings
@@ -311,7 +311,10 @@ class _Places:
         published, wanted = places_of(self.published), places_of(self._names.values())
         first, second = (published, wanted) if gone else (wanted, published)
         if any(mark in text for mark in ":/"):
-            endpoint = Endpoint.from_text(text)
+            try:
+                endpoint = Endpoint.from_text(text)
+            except DecodeError as error:
+                raise UsageError(str(error)) from None
             for some in (first, second):
                 if found := sorted(place for place in some if place.endpoint == endpoint):
                     return tuple(found)

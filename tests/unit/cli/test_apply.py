@@ -90,6 +90,16 @@ def test_a_person_is_asked(
     assert len(home.store.rollouts()) == begun
 
 
+def test_where_the_key_is_not_nothing_is_asked_or_used_up(orrery: Orrery, home: Home) -> None:
+    for path in home.keys.directory.rglob("*.c25519"):
+        path.unlink()
+    wish(home, ONE, MOVED)
+    result = orrery("apply")
+    assert result.status == 4
+    assert "write the plan to a file with `orrery plan --out`" in result.err
+    assert home.store.rollouts() == ()
+
+
 def test_nothing_to_do_is_done(orrery: Orrery, home: Home) -> None:
     result = orrery("apply")
     assert (result.status, "nothing to do" in result.out) == (0, True)

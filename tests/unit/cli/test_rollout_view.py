@@ -184,11 +184,11 @@ def test_a_bar_for_each_cohort_and_who_is_missing() -> None:
         reason="waiting for 12 nodes",
         is_conducted=False,
     )
-    lines = [line.plain for line in rollout_lines(view, CHAIN, now_ms, start_server="orrery serve")]
+    lines = [line.plain for line in rollout_lines(view, CHAIN, now_ms, alone="nobody is there")]
     assert lines == [
         "rollout      step 1 of 1, waiting",
         "             waiting for 12 nodes",
-        "             nobody carries it out now: orrery serve",
+        "             nobody is there",
         f"1%           {'█' * 30} 4 of 4",
         f"100%         {'█' * 15}{'░' * 15} 12 of 24",
         "time left    not known: no node followed lately",
@@ -207,7 +207,7 @@ def test_cohorts_whose_turn_has_not_come_say_so() -> None:
         cohort(0, 0, now_ms=OPENED_MS),
         replace(cohort(1, 2, 1, 1, now_ms=OPENED_MS, is_open=False), name="2c3e8f527a, dd87c5dc2d"),
     )
-    lines = [line.plain for line in rollout_lines(view, CHAIN, OPENED_MS, start_server="")]
+    lines = [line.plain for line in rollout_lines(view, CHAIN, OPENED_MS, alone="")]
     assert lines[1] == "1%           no node counts"
     assert lines[2] == f"2 nodes      {'░' * 30} 0 of 2, not its turn yet"
 

@@ -79,12 +79,15 @@ def step_lines(step: Step, before: Sequence[Root], key: bytes, names: Names) -> 
         yield from _labelled("keep up", [f"until then: {name_places(step.keep)}"])
     if step.old:
         yield from _labelled("", [f"of these not listed any more: {name_places(step.old)}"])
-    if step.install_first:
-        yield from _labelled("install", [f"its file at once on {_addresses(step.install_first)}"])
-    if step.install_last:
-        yield from _labelled(
-            "install", [f"its file with the last cohort on {_addresses(step.install_last)}"]
+    install = [
+        f"its file {when} on {_addresses(roots)}"
+        for when, roots in (
+            ("at once", step.install_first),
+            ("with the last cohort", step.install_last),
         )
+        if roots
+    ]
+    yield from _labelled("install", install)
     if step.release:
         yield from _labelled("may stop", [f"then: {name_places(step.release)}"])
     if step.forced:
@@ -152,6 +155,12 @@ def refusal_lines(refusal: Refusal, start: World, names: Names, horizon_ms: int)
             for number, line in enumerate(output.wrap(f"the nearest that is safe{about}"))
         )
         yield from plan_lines(refusal.nearest, start, names, horizon_ms=horizon_ms)
+        exempt = sorted(each for group in refusal.nearest.exempt for each in group.addresses)
+        if exempt:
+            # One word for the shell, however long: it is there to be copied.
+            nodes = ",".join(map(format_address, exempt))
+            said = f"--exempt {nodes}" if len(exempt) <= _MOST_NAMED else "--exempt @FILE"
+            yield Text(f"the nodes are left out with {said}")
 
 
 def stranded_words(stranded: Stranded) -> str:

@@ -10,7 +10,8 @@ from typing import TypeAlias
 from orrery.rollout.landscape import Landscape, PlaceState
 from orrery.rollout.places import Place, Reach, places_of
 from orrery.wire.identity import Identity
-from orrery.wire.world import Root
+from orrery.wire.world import Root, World
+from orrery.worlds.chain import Chain
 
 Bits: TypeAlias = int
 
@@ -19,9 +20,8 @@ class Atlas:
     """The places that a plan has to do with, each with a number.
 
     Args:
-        published: the roots of the newest revision.
+        chain: what is published.
         wanted: the roots that are wished for.
-        earlier: roots of other revisions.
         landscape: what is known of the roots.
 
     Attributes:
@@ -33,6 +33,7 @@ class Atlas:
 
     __slots__ = (
         "_conflicts",
+        "_contents",
         "_numbers",
         "_owners",
         "_reaches",
@@ -42,34 +43,26 @@ class Atlas:
         "places",
     )
 
-    def __init__(
-        self,
-        published: Iterable[Root],
-        wanted: Iterable[Root],
-        earlier: Iterable[Root],
-        landscape: Landscape,
-    ) -> None:
-        newest, goal = places_of(published), places_of(wanted)
+    def __init__(self, chain: Chain, wanted: Iterable[Root], landscape: Landscape) -> None:
+        newest, goal = places_of(chain.newest.roots), places_of(wanted)
         beside = places_of(root for roots in landscape.beside.values() for root in roots)
-        every = newest | goal | beside | places_of(earlier) | landscape.states.keys()
+        published = places_of(root for revision in chain for root in revision.roots)
+
+        def state_of(place: Place) -> PlaceState:
+            if (told := landscape.states.get(place)) is not None:
+                return told
+            if place in newest or place in beside:
+                return PlaceState.ALIVE
+            return PlaceState.LATER if place in goal else PlaceState.GONE
+
+        every = published | goal | beside | landscape.states.keys()
         self.places: Sequence[Place] = tuple(sorted(every))
         self._numbers = {place: number for number, place in enumerate(self.places)}
+        self._contents: dict[int, Bits] = {}
         self._owners = self._sort_by_root()
-        states = landscape.states
-        self.alive = self.bits(
-            place
-            for place in self.places
-            if states.get(place, _ALIVE if place in newest or place in beside else None) is _ALIVE
-        )
-        self.later = (
-            self.bits(
-                place
-                for place in self.places
-                if states.get(place, PlaceState.LATER if place in goal else None)
-                is PlaceState.LATER
-            )
-            & ~self.alive
-        )
+        states = [(place, state_of(place)) for place in self.places]
+        self.alive = self.bits(place for place, state in states if state is PlaceState.ALIVE)
+        self.later = self.bits(place for place, state in states if state is PlaceState.LATER)
         self.orrery = self.bits(
             place for place in self.places if place.identity.address not in landscape.official
         )
@@ -87,6 +80,13 @@ class Atlas:
             if number is not None:
                 bits |= 1 << number
         return bits
+
+    def content_of(self, revision: World) -> Bits:
+        """The places that a revision of the chain names."""
+        content = self._contents.get(revision.timestamp_ms)
+        if content is None:
+            content = self._contents[revision.timestamp_ms] = self.bits_of(revision.roots)
+        return content
 
     def bits_of(self, roots: Iterable[Root]) -> Bits:
         """The places that roots name."""
@@ -153,9 +153,6 @@ class Atlas:
                 conflicts[first] = conflicts.get(first, 0) | 1 << second
                 conflicts[second] = conflicts.get(second, 0) | 1 << first
         return conflicts
-
-
-_ALIVE = PlaceState.ALIVE
 
 
 def iter_single(bits: Bits) -> Iterator[Bits]:

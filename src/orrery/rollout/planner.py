@@ -72,9 +72,8 @@ class _Planner:
         self._wish = wish
         self._fleet = fleet
         self._landscape = landscape
-        published = [root for revision in chain for root in revision.roots]
-        self._atlas = Atlas(self._newest.roots, wish.roots, published, landscape)
-        self._content = self._atlas.bits_of(self._newest.roots)
+        self._atlas = Atlas(chain, wish.roots, landscape)
+        self._content = self._atlas.content_of(self._newest)
         self._goal = self._atlas.bits_of(wish.roots)
         self._counted = locate(chain, fleet.counted, landscape, self._atlas)
         self._exempt = locate(chain, fleet.exempt, landscape, self._atlas)
@@ -111,7 +110,7 @@ class _Planner:
         for _, kind, revisions in self._counted:
             for held in revisions:
                 if held != self._newest:
-                    published = Publication(self._atlas.bits_of(held.roots), b"", key_of(held))
+                    published = Publication(self._atlas.content_of(held), b"", key_of(held))
                     holder = rules.holder_of(published, kind)
                     # What such nodes lack already is not asked for.
                     there = rules.count(rules.leaders(holder, newest.signer, self._atlas.alive))
@@ -249,7 +248,7 @@ class _Planner:
         known = 0
         for _, _, revisions in self._counted:
             for revision in revisions:
-                known |= self._atlas.bits_of(revision.roots)
+                known |= self._atlas.content_of(revision)
         return known
 
     def _beside(self) -> Bits:
@@ -324,7 +323,7 @@ class _Planner:
         sought = 0
         for _, kind, revisions in locate(self._chain, [group], self._landscape, atlas):
             for revision in revisions:
-                known = kind.known(atlas.bits_of(revision.roots))
+                known = kind.known(atlas.content_of(revision))
                 if not known & atlas.alive & atlas.orrery:
                     sought |= known
         return sought
@@ -445,14 +444,12 @@ class _Officials:
 
     def __init__(self, chain: Chain, landscape: Landscape, atlas: Atlas) -> None:
         self._atlas = atlas
-        self._listed = atlas.bits_of(chain.newest.roots)
+        self._listed = atlas.content_of(chain.newest)
         # What each may hold: in the beginning the newest revision too, as any node.
         self._held: dict[Address, tuple[Bits, ...]] = {}
         for address, holds_ms in landscape.official.items():
             held = None if holds_ms is None else chain.revision_at(holds_ms)
-            self._held[address] = (
-                (0,) if held is None else (atlas.bits_of(held.roots), self._listed)
-            )
+            self._held[address] = (0,) if held is None else (atlas.content_of(held), self._listed)
 
     def take(
         self, content: Bits, keep: Bits

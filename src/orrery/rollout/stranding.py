@@ -60,13 +60,13 @@ def locate(
         held = chain.revision_at(holds_ms)
         within = atlas.within(reach)
         left = 0
-        if held is not None and not atlas.bits_of(held.roots) & within & atlas.alive:
+        if held is not None and not atlas.content_of(held) & within & atlas.alive:
             for world_id in beside:
                 left |= atlas.bits_of(landscape.beside.get(world_id, ())) & within & atlas.alive
         kind = Kind(within, left)
 
         def known_to(revision: World, kind: Kind = kind) -> Bits:
-            return kind.known(atlas.bits_of(revision.roots)) & atlas.alive
+            return kind.known(atlas.content_of(revision)) & atlas.alive
 
         revisions = () if held is None else _revisions_of(chain, held, known_to, offers)
         positions.append(Position(group, kind, revisions))
@@ -93,7 +93,7 @@ def judge(
     for position in positions:
         why = None if position.revisions else Why.FOREIGN
         for revision in position.revisions:
-            known = position.kind.known(atlas.bits_of(revision.roots)) & running
+            known = position.kind.known(atlas.content_of(revision)) & running
             is_led = revision == newest or key_of(revision) == signer or known & atlas.orrery
             if not known:
                 why = Why.SILENT

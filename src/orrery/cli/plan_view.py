@@ -21,6 +21,8 @@ Names = Mapping[Identity, str]
 _LABEL = 9
 """Columns of a label inside a step, with the blanks behind it."""
 _MOST_NAMED = 12
+_MOST_COPIED = 4
+"""So many addresses fit a line as one word, to be copied to the next command."""
 _STYLES = {"+": "green", "-": "red", "~": "yellow", " ": ""}
 
 REASONS = {
@@ -157,10 +159,9 @@ def refusal_lines(refusal: Refusal, start: World, names: Names, horizon_ms: int)
         yield from plan_lines(refusal.nearest, start, names, horizon_ms=horizon_ms)
         exempt = sorted(each for group in refusal.nearest.exempt for each in group.addresses)
         if exempt:
-            # One word for the shell, however long: it is there to be copied.
-            nodes = ",".join(map(format_address, exempt))
-            said = f"--exempt {nodes}" if len(exempt) <= _MOST_NAMED else "--exempt @FILE"
-            yield Text(f"the nodes are left out with {said}")
+            nodes = ",".join(map(format_address, exempt[:_MOST_COPIED]))
+            said = nodes if len(exempt) <= _MOST_COPIED else "@FILE, a file that lists them"
+            yield Text(f"the nodes are left out with --exempt {said}")
 
 
 def stranded_words(stranded: Stranded) -> str:

@@ -13,7 +13,16 @@ from tests.unit.cli.running import Orrery
 from tests.unit.home.making import make_home
 from tests.unit.store.making import identity
 
-COMMANDS = (("publish",), ("publish", "--dry-run"), ("status",), ("status", "--json"), ("serve",))
+COMMANDS = (
+    ("publish",),
+    ("publish", "--dry-run"),
+    ("plan",),
+    ("plan", "--json"),
+    ("apply", "--yes", "--detach"),
+    ("status",),
+    ("status", "--json"),
+    ("serve",),
+)
 SECRET = identity(0).to_string(secret=True)
 ROOT = '\n[[world.root]]\nname = "{name}"\nidentity = "{identity}"\nendpoints = ["203.0.113.9:1"]\n'
 

@@ -133,6 +133,7 @@ def _until_over(home: Home, world_id: int, show: Callable[[RolloutView], None]) 
 
     alone_since_s = time.monotonic()
     while True:
+        began_s = time.monotonic()
         seen = _look(home, world_id)
         show(seen)
         if seen.rollout.state.is_over or seen.rollout.state is RolloutState.PAUSED:
@@ -141,7 +142,8 @@ def _until_over(home: Home, world_id: int, show: Callable[[RolloutView], None]) 
             alone_since_s = time.monotonic()
         elif time.monotonic() - alone_since_s > _PATIENCE_S:
             return seen
-        time.sleep(_INTERVAL_S)
+        # A look takes a line of every node, so a large fleet is looked at less often.
+        time.sleep(max(_INTERVAL_S, 3 * (time.monotonic() - began_s)))
 
 
 def _look(home: Home, world_id: int) -> RolloutView:

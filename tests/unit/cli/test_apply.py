@@ -138,6 +138,31 @@ def test_it_is_followed_until_it_is_done(
     assert len(revisions(home)) == 2
 
 
+class Terminal(io.StringIO):
+    """What is written to it is shown to a person."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_at_a_terminal_it_is_shown_in_place(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    conductor = Conductor(
+        home,
+        lambda: adopt(home, conductor.publish(), *NODES[:2]),
+        lambda: conductor.change(state=RolloutState.PAUSED, reason="2 nodes fell silent"),
+    )
+    monkeypatch.setattr(SLEEP, conductor)
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    wish(home, ONE, MOVED)
+    assert run(["apply", "--yes"]) == 1
+    shown = terminal.getvalue()
+    assert "\x1b[1A" in shown, "the view before is overwritten"
+    for said in ("planned", "2 of 5", f"{NODES[3]:010x}  holds revision 1", "2 nodes fell silent"):
+        assert said in shown
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [

@@ -79,6 +79,23 @@ def passphrase_provider(file: Path | None) -> Callable[[str], str]:
     return provide
 
 
+def given_passphrase_provider(file: Path | None) -> Callable[[str], str]:
+    """How a locked key is opened where nobody can be asked: as `passphrase_provider` otherwise."""
+
+    def provide(what: str) -> str:
+        from orrery.errors import CustodyError
+
+        if (given := _given_passphrase(file)) is not None:
+            return given
+        raise CustodyError(
+            f"{what} is locked, and this server was given no passphrase: run `orrery key unlock`, "
+            "or start it again with --passphrase-file, ORRERY_PASSPHRASE or the systemd credential "
+            f"{_CREDENTIAL}"
+        )
+
+    return provide
+
+
 def new_passphrase_provider(file: Path | None) -> Callable[[str], str]:
     """How a key is locked: as `passphrase_provider`, but a person is asked twice."""
 

@@ -1,15 +1,18 @@
 """`orrery serve`: the root server."""
 # ruff: noqa: PLC0415 - each command imports what it needs, so that the others start fast
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orrery.cli.homes import HERE, HomeOption
+from orrery.cli.homes import HERE, HomeOption, PassphraseFileOption
 
 if TYPE_CHECKING:
     from orrery.home import Home
     from orrery.server.service import ServeOptions, Server
+    from orrery.wire.identity import Identity
 
 
 def _level_names(incomplete: str) -> list[str]:
@@ -26,6 +29,13 @@ def serve(
             metavar="IP:PORT", help="Where to receive, in place of what orrery.toml says."
         ),
     ] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The identity.secret of another root that shares this home. Give --listen too.",
+        ),
+    ] = None,
     push: Annotated[
         bool | None,
         typer.Option(help="Hand a new revision to every node at once. Default: as orrery.toml."),
@@ -36,11 +46,19 @@ def serve(
             metavar="LEVEL", help="debug, info, warning or error.", autocompletion=_level_names
         ),
     ] = "info",
+    passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Run the root server until SIGTERM; new revisions are served without a restart."""
+    """Run the root server until SIGTERM; new revisions are served without a restart.
+
+    It carries out what `orrery apply` begins, and signs the steps; a key that is locked needs its
+    passphrase here, from a file, the environment or systemd. Nobody is asked for it.
+    """
     import asyncio
     import contextlib
+    from functools import partial
 
+    from orrery.cli.homes import given_passphrase_provider
+    from orrery.custody import read_identity_secret
     from orrery.errors import UsageError
     from orrery.home import Home
     from orrery.server.logs import LEVELS, configure_logs
@@ -50,12 +68,13 @@ def serve(
         raise UsageError(f"{log_level!r} is no log level: write {', '.join(LEVELS)}")
     with Home.open(home, writer=True) as opened:
         opened.release()
-        options = _options(opened, listen, push)
-        identity = opened.identity()
-        with opened.start_serving():
+        root = opened.identity() if identity is None else read_identity_secret(identity)
+        open_again = partial(Home.open, home, passphrase=given_passphrase_provider(passphrase_file))
+        options = replace(_options(opened, listen, push), open_home=open_again)
+        with opened.start_serving(None if identity is None else root.address):
             configure_logs(log_level)
-            _tell_state(opened, options)
-            server = Server(identity, opened.store, options)
+            _tell_state(opened, options, root)
+            server = Server(root, opened.store, options)
             loop_factory = asyncio.new_event_loop
             with contextlib.suppress(ImportError):  # the extra `speed`
                 from uvloop import new_event_loop as loop_factory
@@ -73,15 +92,16 @@ async def _serve(server: "Server") -> None:
 
 
 def _options(home: "Home", listen: list[str] | None, push: bool | None) -> "ServeOptions":
+    from orrery.cli.arguments import read_argument
+    from orrery.home.named_endpoint import read_listen
     from orrery.server.service import ServeOptions
     from orrery.vl1.limits import Allowance
     from orrery.vl1.push import PushSettings
-    from orrery.wire.endpoint import Endpoint
 
     wanted = home.settings().serve
     return ServeOptions(
         listen=tuple(
-            [Endpoint.from_text(text, allow_any=True) for text in listen]
+            [read_argument("--listen", text, read_listen) for text in listen]
             if listen
             else wanted.listen
         ),
@@ -96,14 +116,14 @@ def _options(home: "Home", listen: list[str] | None, push: bool | None) -> "Serv
     )
 
 
-def _tell_state(home: "Home", options: "ServeOptions") -> None:
+def _tell_state(home: "Home", options: "ServeOptions", root: "Identity") -> None:
     """Log what was mended, and what would keep nodes from finding this root."""
     import structlog
 
     log = structlog.get_logger("orrery.server")
     for sentence in home.repairs:
         log.warning("repaired", what=sentence)
-    own = home.identity().address
+    own = root.address
     ports = {endpoint.port for endpoint in options.listen}
     for world in home.served_worlds():
         name = f"{world.type.name.lower()} {world.id:016x}"
@@ -112,7 +132,7 @@ def _tell_state(home: "Home", options: "ServeOptions") -> None:
             log.warning(
                 "not a root",
                 world=name,
-                meaning=f"{own:010x}, the identity of this home, is no root of it: nodes will not "
+                meaning=f"{own:010x}, the identity of this root, is none of it: nodes will not "
                 "ask this server, nor take that World from it",
             )
         elif listed.endpoints and ports.isdisjoint(each.port for each in listed.endpoints):

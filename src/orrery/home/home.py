@@ -10,7 +10,8 @@
     keys.d/ID/           signing keys (`orrery.custody`)
     backups/             files that were replaced, by time and hash
     lock                 held by the one process that changes any of this
-    serve.lock           held by the one server
+    serve.lock           held by the one server of the home's own root
+    serve.ROOT.lock      held by the one server of another root that shares this home
 
 The store is the truth about what is published; `planet` and the moon files follow it. A process
 that died between the two, or a program that wrote over a World file, is found and mended by the
@@ -41,6 +42,7 @@ from orrery.home import settings as settings_file
 from orrery.home.atomic import keep_copy, replace_file
 from orrery.home.settings import Settings
 from orrery.store import Store
+from orrery.wire.address import Address, format_address
 from orrery.wire.identity import Identity
 from orrery.wire.world import World, WorldType
 from orrery.worlds.earth import EARTH
@@ -173,30 +175,28 @@ class Home:
                 "again",
             )
 
-    def start_serving(self) -> FileLock:
-        """Become the one server of this home, until the lock that this returns is released.
+    def start_serving(self, root: Address | None = None) -> FileLock:
+        """Become the one server of this home for a root, until the lock returned is released.
+
+        Args:
+            root: The root, where it is not that of the home's own identity.
 
         Raises:
             ConflictError: Another server has it.
             UnreadableError: The lock file cannot be made or opened.
         """
+        name = SERVE_LOCK_NAME if root is None else f"serve.{format_address(root)}.lock"
+        which = "" if root is None else f" for root {format_address(root)}"
         return self._take_lock(
-            SERVE_LOCK_NAME,
+            name,
             _SERVE_WAIT_S,
-            f"another `orrery serve` has {called(self.path)}; stop that one first",
+            f"another `orrery serve` has {called(self.path)}{which}; stop that one first",
         )
 
     @property
     def is_served(self) -> bool:
         """Whether a server has this home now."""
-        path = self.path / SERVE_LOCK_NAME
-        if not path.exists():
-            return False
-        try:
-            with FileLock(path, timeout=0):
-                return False
-        except (Timeout, OSError):
-            return True
+        return any(map(_is_locked, self.path.glob("serve*.lock")))
 
     def _take_lock(self, name: str, wait_s: float, conflict: str) -> FileLock:
         path = self.path / name
@@ -433,6 +433,14 @@ class Home:
         )
         self.write_world(world)
         return f"replaced {path}, which held another World than it should; it is kept as {copy}"
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
 
 
 def called(path: Path) -> str:

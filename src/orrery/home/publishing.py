@@ -167,7 +167,7 @@ def publish(
     signer = home.keys.signer_for(world.id, signing_key)
     timestamp_ms = home.store.allocate_timestamp(world.id, now_ms)
     signed = replace(world, timestamp_ms=timestamp_ms).sign(signer)
-    _check_as_a_node(newest.world if newest is not None else None, signed, signer.public)
+    check_as_a_node(newest.world if newest is not None else None, signed, signer.public)
     revision = home.store.add_revision(
         signed,
         now_ms,
@@ -300,7 +300,7 @@ def _places(roots: tuple[Root, ...]) -> set[tuple[object, object]]:
     return {(root.identity, endpoint) for root in roots for endpoint in root.endpoints}
 
 
-def _check_as_a_node(before: World | None, signed: World, public_key: bytes) -> None:
+def check_as_a_node(before: World | None, signed: World, public_key: bytes) -> None:
     """Judge the bytes as a node will, from what it holds and from nothing else."""
     received = World.decode(signed.encode())
     received.verify(public_key)

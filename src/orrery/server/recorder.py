@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import structlog
@@ -14,6 +14,7 @@ from orrery.errors import OrreryError
 from orrery.server.clock import Clock
 from orrery.server.logs import Trouble
 from orrery.store import Adoption, Fork, Sighting, Store
+from orrery.vl1.asker import NO_VERSION
 from orrery.vl1.events import (
     AdoptionLearned,
     Event,
@@ -24,6 +25,7 @@ from orrery.vl1.events import (
 )
 from orrery.vl1.forks import mark_of
 from orrery.vl1.limits import Allowance, TokenBucket
+from orrery.vl1.path import Path
 from orrery.wire.address import Address, format_address
 from orrery.wire.signature import fingerprint
 
@@ -33,6 +35,7 @@ MAX_WAITING = 50_000
 """
 _FORK_LINES = Allowance(20, 1 / 30)
 """How often the log tells of a fork; the store knows them all."""
+_NOBODY = Address(0)
 
 log = structlog.get_logger("orrery.server")
 
@@ -43,12 +46,23 @@ class Recorder:
     Args:
         store: where they go.
         clock: tells the wall time of an event.
+        root: the root whose events they are.
+        locate: tells at which endpoint of the root something came in.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        root: Address = _NOBODY,
+        locate: Callable[[Path], object] = lambda _: "",
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._sightings: dict[Address, Sighting] = {}
+        self._root = root
+        self._locate = locate
+        self._began_ms = clock.now_ms()
+        self._sightings: dict[tuple[Address, str], Sighting] = {}
         self._adoptions: list[Adoption] = []
         self._forks: dict[tuple[Address, int], Fork] = {}
         self._fork_lines = TokenBucket(_FORK_LINES, clock.now_ms())
@@ -73,12 +87,15 @@ class Recorder:
                     self._note_fork(event)
 
     def _note_sighting(self, event: NodeSeen) -> None:
-        address = event.identity.address
-        if len(self._sightings) >= MAX_WAITING and address not in self._sightings:
+        if event.version == NO_VERSION and not event.planet.id:
+            return  # no node: a conductor asks whether we are here
+        here = self._locate(event.path)
+        key = event.identity.address, "" if here is None else str(here)
+        if len(self._sightings) >= MAX_WAITING and key not in self._sightings:
             self.counts["sightings lost"] += 1
             return
-        self._sightings[address] = Sighting(
-            address=address,
+        self._sightings[key] = Sighting(
+            address=key[0],
             identity=event.identity.to_bytes(),
             path=str(event.path),
             protocol=event.protocol,
@@ -87,6 +104,8 @@ class Recorder:
             planet_id=event.planet.id,
             planet_timestamp_ms=event.planet.timestamp_ms,
             moons=event.moons,
+            heard_by=self._root,
+            heard_at=key[1],
         )
 
     def _note_adoption(self, event: AdoptionLearned) -> None:
@@ -147,6 +166,7 @@ class Recorder:
                 adoptions,
                 tuple(forks.values()),
                 now_ms=now_ms,
+                watched_since_ms=self._clock.wall_ms(self._began_ms),
             )
         except OrreryError as error:
             self._take_back(sightings, adoptions)
@@ -167,13 +187,15 @@ class Recorder:
         if count:
             self.counts["forks lost"] += count
 
-    def _take_back(self, sightings: dict[Address, Sighting], adoptions: list[Adoption]) -> None:
+    def _take_back(
+        self, sightings: dict[tuple[Address, str], Sighting], adoptions: list[Adoption]
+    ) -> None:
         """Keep what was not written, as far as there is room beside what came since."""
         newer, later = self._sightings, self._adoptions
         room = MAX_WAITING - len(newer)
-        older = [seen for address, seen in sightings.items() if address not in newer]
+        older = [(key, seen) for key, seen in sightings.items() if key not in newer]
         self.counts["sightings lost"] += max(0, len(older) - room)
-        self._sightings = {seen.address: seen for seen in older[: max(0, room)]} | newer
+        self._sightings = dict(older[: max(0, room)]) | newer
         self._adoptions = (adoptions + later)[:MAX_WAITING]
         self.counts["adoptions lost"] += max(0, len(adoptions) + len(later) - MAX_WAITING)
 

@@ -8,14 +8,16 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
 
 from orrery.errors import OrreryError, VerifyError
+from orrery.home import Home
 from orrery.server.clock import Clock
+from orrery.server.conducting import Conducting
 from orrery.server.logs import Trouble
 from orrery.server.recorder import Recorder
 from orrery.server.supervisor import notify, watchdog_interval_s
@@ -27,7 +29,7 @@ from orrery.vl1.path import Path
 from orrery.vl1.push import PushSettings
 from orrery.vl1.root import RootLimits, RootNode
 from orrery.vl1.root_peer import KnownNode
-from orrery.wire.address import format_address
+from orrery.wire.address import Address, format_address
 from orrery.wire.cursor import Reader
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
@@ -60,6 +62,7 @@ class ServeOptions:
         max_sightings: sightings that are kept at most.
         surroundings: the planet of others that this root lives on, see `RootNode`.
         keep_surroundings: writes down what became of that planet.
+        open_home: opens the home once more, to conduct its rollouts; without it others do.
     """
 
     listen: tuple[Endpoint, ...]
@@ -69,6 +72,7 @@ class ServeOptions:
     max_sightings: int = 1_000_000
     surroundings: World | None = None
     keep_surroundings: Callable[[World], None] | None = None
+    open_home: Callable[[], Home] | None = None
 
 
 class Server:
@@ -85,7 +89,7 @@ class Server:
         self._store = store
         self._options = options
         self._clock = Clock()
-        self._recorder = Recorder(store, self._clock)
+        self._recorder = Recorder(store, self._clock, identity.address, self._locate)
         self._version = -1
         self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -141,6 +145,7 @@ class Server:
                     ("report", self._report()),
                     ("retention", self._retain()),
                     ("surroundings", self._keep_surroundings()),
+                    ("conductor", self._conduct()),
                     ("watchdog", self._feed_watchdog()),
                 )
             ),
@@ -194,6 +199,9 @@ class Server:
         self._prover.shutdown(wait=True, cancel_futures=True)
         self._sockets.close()
         log.info("stopped", **self._totals())
+
+    def _locate(self, path: Path) -> Endpoint | None:
+        return self._sockets.local_endpoint(path)
 
     # -- datagrams and time --------------------------------------------------------------------
 
@@ -348,6 +356,19 @@ class Server:
             else:
                 log.info("surroundings", planet=f"{around.id:016x}", timestamp=around.timestamp_ms)
         await asyncio.Event().wait()
+
+    async def _conduct(self) -> None:
+        if self._options.open_home is not None:
+            root = self._identity.address
+            await Conducting(
+                self._options.open_home, root, self.endpoints, self._ask_nodes, self._clock
+            ).run()
+        await asyncio.Event().wait()
+
+    def _ask_nodes(self, addresses: Iterable[Address]) -> None:
+        with self._surviving():
+            self._root.ask(addresses, self._clock.now_ms())
+            self._flush()
 
     async def _feed_watchdog(self) -> None:
         interval_s = watchdog_interval_s()

@@ -33,10 +33,14 @@ _Ancillary = list[tuple[int, int, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One of our sockets with the local address to send from, empty where it has only one."""
+    """One of our sockets with the local address to send from, empty where it has only one.
+
+    `endpoint` is where it receives, as far as that is known.
+    """
 
     socket: socket.socket
     ancillary: _Ancillary
+    endpoint: Endpoint
 
 
 class UdpSockets:
@@ -183,8 +187,14 @@ class UdpSockets:
             return self._way_numbers[bound, b""]
         if number is None:
             number = self._way_numbers[bound, local] = len(self._ways)
-            self._ways.append(_Way(bound, _sent_from(bound, local)))
+            own = _endpoint(bound.getsockname())
+            here = Endpoint(local, own.port) if local else own
+            self._ways.append(_Way(bound, _sent_from(bound, local), here))
         return number
+
+    def local_endpoint(self, path: Path) -> Endpoint | None:
+        """Where we receive what comes by this path; None if that is not known."""
+        return self._ways[path.socket].endpoint if path.socket != ANY_SOCKET else None
 
 
 def _is_missing_family(endpoint: Endpoint) -> bool:

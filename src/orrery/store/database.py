@@ -552,6 +552,13 @@ class Store:
         with self._reading() as connection:
             return nodes.adoptions_of(connection, world_id, timestamp_ms)
 
+    def takers(
+        self, world_id: int, timestamp_ms: int, since_ms: int, limit: int = 100
+    ) -> list[Address]:
+        """Who adopted a revision since then, the last ones first."""
+        with self._reading() as connection:
+            return nodes.takers_of(connection, (world_id, timestamp_ms), since_ms, limit)
+
     def retention(
         self,
         now_ms: int,

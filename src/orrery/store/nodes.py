@@ -436,6 +436,24 @@ def adoptions_of(
     )
 
 
+def takers_of(
+    connection: Connection, held: tuple[int, int], since_ms: int, limit: int
+) -> list[Address]:
+    """Who adopted a revision since, the last ones first."""
+    world_id, timestamp_ms = held
+    rows = connection.execute(
+        select(AdoptionRow.address)
+        .where(
+            AdoptionRow.world_id == world_id,
+            AdoptionRow.timestamp_ms == timestamp_ms,
+            AdoptionRow.first_at_ms >= since_ms,
+        )
+        .order_by(AdoptionRow.first_at_ms.desc())
+        .limit(limit)
+    )
+    return [Address(address) for (address,) in rows]
+
+
 def forget_sightings(connection: Connection, before_ms: int, most_rows: int, chunk: int) -> int:
     """Delete up to `chunk` rows of history: those that are too old, then those that are too many.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from orrery.vl1.path import Path
 from orrery.wire.address import Address
+from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
 from orrery.wire.verbs import Version, WorldHeld
 from orrery.wire.world import World
@@ -142,6 +143,15 @@ class FrameReceived(NamedTuple):
     hops: int
 
 
+class PlaceAnswered(NamedTuple):
+    """A root answered where an asker asked it, with what it holds beyond what the asker said."""
+
+    at_ms: int
+    root: Identity
+    endpoint: Endpoint
+    worlds: tuple[World, ...]
+
+
 Event = (
     PacketDropped
     | NodeSeen
@@ -154,6 +164,7 @@ Event = (
     | EchoAnswered
     | Introduced
     | FrameReceived
+    | PlaceAnswered
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from heapq import nsmallest
 from typing import NamedTuple
 
@@ -198,6 +199,22 @@ class RootNode(Node[RootPeer]):
         if len(self._recalled) > self._limits.peers:
             self._recalled.popitem(last=False)
 
+    def ask(self, addresses: Iterable[Address], now_ms: int) -> int:
+        """Ask nodes now what they hold, and report those who answer as seen.
+
+        Returns:
+            How many of them there is a way to.
+        """
+        asked = 0
+        for address in addresses:
+            peer = self._peers.get(address)
+            path = None if peer is None else peer.best_path(now_ms)
+            if peer is not None and path is not None:
+                peer.asked = True
+                self._probe(peer, path, now_ms)
+                asked += 1
+        return asked
+
     def tick(self, now_ms: int) -> None:
         """Do what is due by time: pushes, HELLO to the other roots, forgetting."""
         for address in self._queue.take(now_ms):
@@ -324,8 +341,11 @@ class RootNode(Node[RootPeer]):
     def _report_again(self, peer: RootPeer, path: Path, now_ms: int) -> None:
         """Report now and then that a node is there, with what it holds by now."""
         seen = peer.seen
-        if seen is None or 0 <= now_ms - seen.at_ms < self._limits.report_ms:
+        if seen is None:
             return
+        if 0 <= now_ms - seen.at_ms < self._limits.report_ms and not peer.asked:
+            return
+        peer.asked = False
         peer.seen = seen._replace(
             at_ms=now_ms,
             path=path if peer.knows(path) else seen.path,
@@ -529,6 +549,8 @@ class RootNode(Node[RootPeer]):
         if packet.hops == 0:
             known = peer.knows(path)
             peer.confirm(path, now_ms)
+            if peer.asked:
+                self._report_again(peer, path, now_ms)
             if not known:
                 self._on_path_confirmed(peer, path, now_ms)
                 return

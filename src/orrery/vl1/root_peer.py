@@ -39,6 +39,7 @@ class RootPeer(Peer):
     """What a root remembers of a node beyond its paths."""
 
     __slots__ = (
+        "asked",
         "attempts",
         "clock_offset_ms",
         "echoed_ms",
@@ -58,6 +59,7 @@ class RootPeer(Peer):
         self.hello_ms = 0
         self.held: dict[int, int] = {}
         self.forks: dict[int, KnownFork] | None = None
+        self.asked = False
         self.attempts = 0
         self.push_due_ms = 0
         self.echoed_ms = -ECHO_INTERVAL_MS

@@ -55,6 +55,7 @@ class _Disk:
         forks: Sequence[Fork],
         *,
         now_ms: int,
+        watched_since_ms: int,
     ) -> None:
         assert threading.current_thread() is not threading.main_thread()
         self.reached.set()

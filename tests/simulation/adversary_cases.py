@@ -10,7 +10,7 @@ from orrery.rollout.places import Place, Reach, places_of
 from orrery.rollout.wish import Wish
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
-from orrery.wire.world import Root, WorldType
+from orrery.wire.world import MAX_ENDPOINTS, Root, WorldType
 from orrery.worlds.chain import Chain
 from tests.unit.worlds.making import key, root, world
 
@@ -40,10 +40,53 @@ class Size(NamedTuple):
     knots: float = 0.2
 
 
+KNOTTY = Size(identities=3, roots=2, endpoints=2, revisions=3, sorts=3, knots=0.7)
 TINY = Size(identities=3, roots=2, endpoints=2, revisions=2, sorts=2, knots=0.4)
 SMALL = Size(identities=4, roots=2, endpoints=2, revisions=2, sorts=2)
 MEDIUM = Size(identities=6, roots=4, endpoints=2, revisions=3, sorts=3)
 LARGE = Size(identities=9, roots=4, endpoints=32, revisions=5, sorts=12)
+
+
+def case_of(
+    published: list[Root], wanted: list[Root], *, names: str | None = None, nodes: int = 2
+) -> Case:
+    """One revision that all nodes hold, and what is wanted in its place."""
+    chain = Chain([world(10, roots=published)])
+    wish = Wish(
+        type=chain.type,
+        id=chain.world_id,
+        roots=tuple(wanted),
+        key=None if names is None else key(names).public,
+    )
+    fleet = Fleet.of(
+        (Node(Address(0x2000000000 + number), 10, 0) for number in range(nodes)),
+        now_ms=0,
+        horizon_ms=1,
+    )
+    return Case(chain, wish, fleet, Landscape())
+
+
+def hard_cases() -> list[Case]:
+    """What is seldom met by chance."""
+    places = [f"198.51.100.{number}/9993" for number in range(1, 9)]
+    ports = [f"198.51.100.1/{port}" for port in range(9993, 9993 + 2 * MAX_ENDPOINTS)]
+    return [
+        # Two roots change places.
+        case_of([root(1, places[0]), root(2, places[1])], [root(1, places[1]), root(2, places[0])]),
+        # All endpoints of a root that has as many as it can.
+        case_of([root(1, *ports[:MAX_ENDPOINTS])], [root(1, *ports[MAX_ENDPOINTS:])]),
+        # All roots of a World that has as many as it can, and the key.
+        case_of(
+            [root(number, places[number - 1]) for number in range(1, 5)],
+            [root(number, places[number - 1]) for number in range(5, 9)],
+            names="b",
+        ),
+        # New identities for all machines.
+        case_of(
+            [root(number, places[number - 1]) for number in range(1, 5)],
+            [root(number + 4, places[number - 1]) for number in range(1, 5)],
+        ),
+    ]
 
 
 def make_case(random: Random, size: Size) -> Case:

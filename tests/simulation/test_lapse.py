@@ -106,7 +106,7 @@ class Play:
 
     def start(self, identity: Identity, place: Endpoint) -> None:
         latency_ms = ROOT_LATENCY_MS[identity]
-        with self.network.disturbing():
+        with self.network.disturbing(silences=False):
             self.roots[identity] = self.network.add(
                 self._root(identity), place, link=Link((latency_ms, latency_ms))
             )
@@ -120,7 +120,7 @@ class Play:
             self.network.replace(self.roots[identity], self._root(identity))
 
     def open(self, identity: Identity, place: Endpoint) -> None:
-        with self.network.disturbing():
+        with self.network.disturbing(silences=False):
             self.network.open_place(self.roots[identity], place)
 
     def close(self, place: Endpoint) -> None:
@@ -130,7 +130,7 @@ class Play:
     def serve(self, opened: Membership | None = None, held_back_ms: int = 0) -> None:
         """Let all roots that run serve what was signed, to some or to everybody."""
         self.stages = {} if opened is None else {PLANET_ID: Stage(held_back_ms, opened)}
-        with self.network.disturbing():
+        with self.network.disturbing(silences=False):
             for host in self.roots.values():
                 if host.is_up and isinstance(host.node, LapsedRoot):
                     host.node.publish(self._table(), self.network.now_ms)

@@ -22,6 +22,7 @@ from orrery.cli.init import init
 from orrery.cli.nodes import nodes
 from orrery.cli.plan import plan
 from orrery.cli.publish import publish
+from orrery.cli.rehearse import rehearse
 from orrery.cli.rollouts import pause, resume, rollback, stop
 from orrery.cli.serve import serve
 from orrery.cli.status import status
@@ -43,6 +44,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("publish", publish),
     ("status", status),
     ("nodes", nodes),
+    ("rehearse", rehearse),
     ("forecast", forecast),
     ("demo", demo),
 )

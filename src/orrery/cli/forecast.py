@@ -3,12 +3,27 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from orrery.cli.fleet_options import (
+    AlwaysOnOption,
+    BeginOption,
+    DailyOption,
+    DaysUsedOption,
+    LossOption,
+    OfflineOption,
+    RttOption,
+    SessionOption,
+    check_installed,
+    choose_churn,
+    read_rtt_ms,
+    read_share,
+    read_span_ms,
+    sighted_churn,
+)
 from orrery.cli.homes import JsonOption
 
 if TYPE_CHECKING:
@@ -27,9 +42,6 @@ _MOST_RUNS = 20
 _NODES_OF_ALL_RUNS = 400_000
 _CAPACITY_PACKETS = 20_000
 """What a root answered a second on one core of a small machine (benchmarks/load.py)."""
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,4})?) ?%")
-_TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})")
-_MINUTE_MS = 60_000
 
 
 def forecast(
@@ -86,31 +98,14 @@ def forecast(
         str | None,
         typer.Option(metavar="SPAN", help=f"Nodes seen in it count. Default: {_HORIZON}."),
     ] = None,
-    offline: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="Offline at any moment. Default: 10%.")
-    ] = None,
-    session: Annotated[
-        str, typer.Option(metavar="SPAN", help="Mean time online of those who come and go.")
-    ] = "8h",
-    always_on: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="Never offline. Default: 0%.")
-    ] = None,
-    daily: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HH:MM-HH:MM", help="Nodes are online in these hours, in place of --offline."
-        ),
-    ] = None,
-    days_used: Annotated[
-        str, typer.Option(metavar="SHARE", help="With --daily: of the days.")
-    ] = "100%",
-    begin: Annotated[
-        str, typer.Option(metavar="HH:MM", help="With --daily: when the rollout begins.")
-    ] = "09:00",
-    loss: Annotated[str, typer.Option(metavar="SHARE", help="Of packets, each way.")] = "1%",
-    rtt: Annotated[
-        str, typer.Option(metavar="MS-MS", help="Shortest and longest round trip.")
-    ] = "20-120",
+    offline: OfflineOption = None,
+    session: SessionOption = "8h",
+    always_on: AlwaysOnOption = None,
+    daily: DailyOption = None,
+    days_used: DaysUsedOption = "100%",
+    begin: BeginOption = "09:00",
+    loss: LossOption = "1%",
+    rtt: RttOption = "20-120",
     capacity: Annotated[
         int, typer.Option(min=1, metavar="N", help="Packets a second that a root can take in.")
     ] = _CAPACITY_PACKETS,
@@ -128,22 +123,30 @@ def forecast(
 
     docs/forecast.md tells what is simulated, and what is not.
     """
-    _check_installed()
+    check_installed("forecast")
     from orrery.cli import forecast_view, output
     from orrery.lab.forecast import Fleet, Forecast, shares_of
 
     told = _from_home(from_home, world, horizon, session) if from_home is not None else _DEFAULTS
     count = nodes or told.nodes
     servers = _servers(roots, push_rate, push_bytes, push, told)
-    churn = _churn(told, offline, session, always_on, daily, days_used, begin)
+    churn = choose_churn(
+        told.churn,
+        offline=offline,
+        session=session,
+        always_on=always_on,
+        daily=daily,
+        days_used=days_used,
+        begin=begin,
+    )
     plan = Forecast(
         steps=_steps(steps, rotations, world_size or told.world_bytes),
         cohorts=_cohorts(cohorts) if cohorts is not None else shares_of(told.cohorts(), count),
-        settle_ms=_span_ms(settle) if settle is not None else told.settle_ms,
-        required=_share(required, "--required") if required is not None else told.required,
-        horizon_ms=_span_ms(horizon) if horizon is not None else told.horizon_ms,
+        settle_ms=read_span_ms(settle) if settle is not None else told.settle_ms,
+        required=read_share(required, "--required") if required is not None else told.required,
+        horizon_ms=read_span_ms(horizon) if horizon is not None else told.horizon_ms,
     )
-    fleet = Fleet(count, churn, servers, _rtt_ms(rtt), _share(loss, "--loss"))
+    fleet = Fleet(count, churn, servers, read_rtt_ms(rtt), read_share(loss, "--loss"))
     outcomes = _run(plan, fleet, runs or _runs(count), seed)
     warnings = forecast_view.warnings(fleet, outcomes, capacity)
     if svg is not None:
@@ -193,26 +196,12 @@ _DEFAULTS = _Told(
 )
 
 
-def _check_installed() -> None:
-    from orrery.errors import UsageError
-
-    try:
-        import numpy  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "a forecast needs a part that is not installed; run: pip install 'zt-orrery[lab]'"
-        ) from None
-
-
 def _from_home(path: Path, world: str | None, horizon: str | None, session: str) -> _Told:
     """What a home tells of its fleet, its roots and its rollouts."""
     from orrery.cli.homes import choose_world
     from orrery.home import Home
-    from orrery.lab.churn import Sighted
-    from orrery.lab.turns import WHOIS_MS
     from orrery.vl1.limits import Allowance
     from orrery.vl1.push import PushSettings
-    from orrery.vl1.root import RootLimits
 
     with Home.open(path) as home:
         settings = home.settings()
@@ -220,10 +209,8 @@ def _from_home(path: Path, world: str | None, horizon: str | None, session: str)
         newest = home.store.chain(wanted.id).newest
         horizon_ms = float(settings.rollout.horizon_ms)
         if horizon is not None:
-            horizon_ms = _span_ms(horizon)
-        # With several roots, a node is seen often by the one that it asks by WHOIS, else seldom.
-        every_ms = RootLimits().report_ms + WHOIS_MS / 2 if len(newest.roots) == 1 else None
-        churn = Sighted.of(home.store.presence(), horizon_ms, _span_ms(session), every_ms)
+            horizon_ms = read_span_ms(horizon)
+        churn = sighted_churn(home, len(newest.roots), horizon_ms, session)
         rate = settings.serve.push_rate
         names = {root.identity.address: root.name for root in wanted.roots}
         return _Told(
@@ -277,38 +264,6 @@ def _servers(
     return tuple(servers)
 
 
-def _churn(
-    told: _Told,
-    offline: str | None,
-    session: str,
-    always_on: str | None,
-    daily: str | None,
-    days_used: str,
-    begin: str,
-) -> Churn:
-    from orrery.errors import UsageError
-    from orrery.lab.churn import Daily, Sessions
-
-    stays = 0.0 if always_on is None else _share(always_on, "--always-on")
-    if daily is not None:
-        if offline is not None:
-            raise UsageError("--daily says who is offline when: leave --offline out")
-        first, dash, last = daily.partition("-")
-        if not dash:
-            raise UsageError(f"{daily!r} are no hours of a day: write 08:00-18:00")
-        return Daily(
-            from_ms=_time_of_day_ms(first),
-            until_ms=_time_of_day_ms(last),
-            begins_ms=_time_of_day_ms(begin),
-            used=_share(days_used, "--days-used"),
-            always_on=stays,
-        )
-    if told.churn is not None and offline is None and always_on is None:
-        return told.churn
-    away = 0.1 if offline is None else _share(offline, "--offline")
-    return Sessions(offline=away, session_ms=_span_ms(session), always_on=stays)
-
-
 def _steps(steps: int, rotations: int, world_bytes: int) -> tuple[Step, ...]:
     from orrery.errors import UsageError
     from orrery.lab.forecast import Step
@@ -322,41 +277,7 @@ def _steps(steps: int, rotations: int, world_bytes: int) -> tuple[Step, ...]:
 
 
 def _cohorts(text: str) -> tuple[float, ...]:
-    return tuple(_share(part, "--cohorts") for part in text.split(","))
-
-
-def _share(text: str, option: str) -> float:
-    from orrery.errors import UsageError
-
-    found = _PERCENT.fullmatch(text.strip())
-    if found is None or float(found[1]) > 100:
-        raise UsageError(f"{option}: {text[:40]!r} is not a share: write 0% to 100%, such as 2.5%")
-    return float(found[1]) / 100
-
-
-def _span_ms(text: str) -> float:
-    from orrery.spans import parse_span_ms
-
-    return float(parse_span_ms(text))
-
-
-def _time_of_day_ms(text: str) -> float:
-    from orrery.errors import UsageError
-
-    found = _TIME_OF_DAY.fullmatch(text.strip())
-    if found is None or int(found[1]) > 24 or int(found[2]) > 59:
-        raise UsageError(f"{text[:40]!r} is no time of the day: write 08:00")
-    return float((int(found[1]) * 60 + int(found[2])) * _MINUTE_MS)
-
-
-def _rtt_ms(text: str) -> tuple[float, float]:
-    from orrery.errors import UsageError
-
-    first, dash, last = text.partition("-")
-    try:
-        return float(first), float(last if dash else first)
-    except ValueError:
-        raise UsageError(f"{text[:40]!r} are no round trips: write 20-120, or 80") from None
+    return tuple(read_share(part, "--cohorts") for part in text.split(","))
 
 
 def _numbers(text: str | None, option: str) -> list[int]:

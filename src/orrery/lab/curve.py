@@ -128,6 +128,7 @@ _NICE_MS: tuple[tuple[float, str], ...] = (
     (30 * 86_400_000, "30 d"),
     (365 * 86_400_000, "1 year"),
 )
+_DOWN, _DOWN_INK = "#f2b8b5", "#8c1d18"
 _LETTER, _LINE = 7.4, 18
 """How wide a letter is about, and how high a line."""
 _UNITS_MS = ((86_400_000.0, "d"), (3_600_000.0, "h"), (60_000.0, "min"), (1_000.0, "s"))
@@ -153,6 +154,7 @@ def draw_svg(
     title: str,
     subtitle: str = "",
     openings_ms: Iterable[float] = (),
+    outages: Iterable[tuple[float, float, str]] = (),
     scale: Scale = "auto",
 ) -> str:
     """A picture of curves; the last of them is the one that counts.
@@ -162,32 +164,25 @@ def draw_svg(
         title: stands above.
         subtitle: stands below the title.
         openings_ms: when a cohort's turn came, marked at the axis.
+        outages: since when and until when something was down, and what, shaded.
         scale: of the time; by itself logarithmic where most is over long before the end.
     """
     last = curves[-1]
-    end_ms = max(max(curve.times_ms) for curve in curves) or 1.0
-    half_ms = last.reached_ms(0.5)
-    if scale == "auto":
-        scale = "log" if half_ms is not None and half_ms * _LOG_FROM < end_ms else "linear"
-    begin_ms = 0.0
-    if scale == "log":
-        first_ms = min(min(curve.times_ms) for curve in curves)
-        begin_ms = max((ms for ms, _ in _NICE_MS if ms < max(first_ms, 1.5)), default=1.0)
+    begin_ms, end_ms, scale = scale_of(curves, scale)
+    share_of_width = place_on(begin_ms, end_ms, scale)
 
     def across(time_ms: float) -> float:
-        width = _WIDTH - _LEFT - _RIGHT
-        if scale == "linear":
-            return _LEFT + width * time_ms / end_ms
-        if time_ms <= begin_ms:
-            return float(_LEFT)
-        return _LEFT + width * math.log(time_ms / begin_ms) / math.log(end_ms / begin_ms)
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * share_of_width(time_ms)
 
     def down(share: float) -> float:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - share)
 
-    parts = [_frame(title, subtitle, scale)]
+    parts = [_frame(title, subtitle, scale, _in_words(curves))]
+    for down_ms, up_ms, what in outages:
+        if down_ms < end_ms:
+            parts.append(_shade(across(down_ms), across(min(up_ms, end_ms)), what))
     parts += [_horizontal(down(share), f"{share:.0%}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    parts += [_vertical(across(ms), label) for ms, label in _ticks(begin_ms, end_ms, scale)]
+    parts += [_vertical(across(ms), label) for ms, label in ticks(begin_ms, end_ms, scale)]
     for opened_ms in openings_ms:
         if opened_ms <= end_ms:
             parts.append(_opening(across(opened_ms)))
@@ -199,7 +194,34 @@ def draw_svg(
     return "\n".join((*parts, "</svg>\n"))
 
 
-def _ticks(begin_ms: float, end_ms: float, scale: Scale) -> list[tuple[float, str]]:
+def scale_of(curves: Sequence[Curve], scale: Scale) -> tuple[float, float, Scale]:
+    """The begin, the end and the scale of the axis of time for some curves."""
+    end_ms = max(max(curve.times_ms) for curve in curves) or 1.0
+    half_ms = curves[-1].reached_ms(0.5)
+    if scale == "auto":
+        scale = "log" if half_ms is not None and half_ms * _LOG_FROM < end_ms else "linear"
+    begin_ms = 0.0
+    if scale == "log":
+        first_ms = min(min(curve.times_ms) for curve in curves)
+        begin_ms = max((ms for ms, _ in _NICE_MS if ms < max(first_ms, 1.5)), default=1.0)
+    return begin_ms, end_ms, scale
+
+
+def place_on(begin_ms: float, end_ms: float, scale: Scale) -> Callable[[float], float]:
+    """Where a time stands on that axis, from 0 to 1."""
+
+    def place(time_ms: float) -> float:
+        if scale == "linear":
+            return time_ms / end_ms
+        if time_ms <= begin_ms:
+            return 0.0
+        return math.log(time_ms / begin_ms) / math.log(end_ms / begin_ms)
+
+    return place
+
+
+def ticks(begin_ms: float, end_ms: float, scale: Scale) -> list[tuple[float, str]]:
+    """What is written at the axis, and where."""
     if scale == "log":
         return [(ms, label) for ms, label in _NICE_MS if begin_ms <= ms <= end_ms]
     unit_ms, unit = next((u for u in _UNITS_MS if end_ms >= 2 * u[0]), (1.0, "ms"))
@@ -211,16 +233,43 @@ def _ticks(begin_ms: float, end_ms: float, scale: Scale) -> list[tuple[float, st
     ]
 
 
-def _frame(title: str, subtitle: str, scale: Scale) -> str:
+def _frame(title: str, subtitle: str, scale: Scale, words: str) -> str:
     axis = "time since the rollout began" + (", logarithmic" if scale == "log" else "")
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" \
 width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{escape(title, quote=True)}" \
+aria-describedby="curves" \
 font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="13" fill="{_FAINT}">
+<title>{escape(title)}</title>
+<desc id="curves">{escape(words)}</desc>
 <rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>
 <text x="{_LEFT}" y="30" font-size="18" font-weight="600" fill="{_INK}">{escape(title)}</text>
 <text x="{_LEFT}" y="50">{escape(subtitle)}</text>
 <text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 12}" text-anchor="middle">{axis}</text>"""
+
+
+def _in_words(curves: Sequence[Curve]) -> str:
+    """What the picture shows, for who cannot see it."""
+    told = []
+    for curve in curves:
+        reached = [
+            f"{share:.0%} after {format_time(time_ms)}"
+            for share in TOLD_SHARES
+            if (time_ms := curve.reached_ms(share)) is not None
+        ]
+        told.append(f"{curve.name} was adopted by {', '.join(reached) or 'less than half'}.")
+    return " ".join(told)
+
+
+def _shade(x: float, end_x: float, what: str) -> str:
+    """A time in which something was down."""
+    height = _HEIGHT - _TOP - _BOTTOM
+    return (
+        f'<rect x="{x:.1f}" y="{_TOP}" width="{max(end_x - x, 1.5):.1f}" height="{height}" '
+        f'fill="{_DOWN}" opacity="0.35"><title>{escape(what)}</title></rect>'
+        f'<text x="{x + 4:.1f}" y="{_TOP + 14}" font-size="11" fill="{_DOWN_INK}">'
+        f"{escape(what)}</text>"
+    )
 
 
 def _horizontal(y: float, label: str) -> str:

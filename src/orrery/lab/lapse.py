@@ -23,8 +23,9 @@ arrives at it, that it falls asleep or wakes, or a disturbance: another table at
 goes down or comes up, a place that is opened or closed. A disturbance has every leaf reckoned up to
 its time first, by how things were, and looked at again at its next round, by how they are then.
 
-Left out as well, as nothing else hangs on it: HELLO between roots, and housekeeping of roots, but
-for the minute after a disturbance, in which roots find each other and call nodes that fell silent.
+Left out as well, as nothing else hangs on it: HELLO between roots and housekeeping of roots. In the
+minute after a disturbance it is all there: roots find each other, and after the end of a root or a
+place call the nodes that fell silent by it.
 
 What is not the same:
 
@@ -65,7 +66,7 @@ class LapsedRoot(RootNode):
 
     __slots__ = ("before_calling", "restless_until_ms")
 
-    before_calling: Callable[[], None]
+    before_calling: Callable[[], bool]
     restless_until_ms: int
 
     def peer_of(self, address: Address) -> RootPeer | None:
@@ -91,8 +92,8 @@ class LapsedRoot(RootNode):
         return now_ms + self._queue.wait_ms(now_ms) if self._queue else _NEVER_MS
 
     def _call_silent(self, now_ms: int) -> None:
-        self.before_calling()
-        super()._call_silent(now_ms)
+        if self.before_calling():
+            super()._call_silent(now_ms)
 
 
 class LapsedLeaf(LeafNode):
@@ -172,6 +173,8 @@ class LapsedNetwork(FakeNetwork):
         self._leaves: dict[Address, Host] = {}
         self._steady: set[Host] = set()
         self._restless_until_ms = 0
+        self._calling_until_ms = 0
+        self._found: dict[Address, list[_Way]] = {}
         self._heard: dict[Host, tuple[int, Endpoint]] = {}
 
     # -- who is there --------------------------------------------------------------------------
@@ -199,7 +202,7 @@ class LapsedNetwork(FakeNetwork):
     def _introduce(self, node: LapsedRoot | LapsedLeaf) -> None:
         if isinstance(node, LapsedRoot):
             node.restless_until_ms = self._restless_until_ms
-            node.before_calling = self.settle
+            node.before_calling = self._before_calling
 
     def put_to_sleep(self, host: Host) -> None:
         """Stop a host; the rounds of a leaf until now are made up for."""
@@ -216,10 +219,16 @@ class LapsedNetwork(FakeNetwork):
         self._drain(host)
 
     @contextmanager
-    def disturbing(self) -> Iterator[None]:
-        """What is done inside may matter to any leaf: tables, roots, places."""
+    def disturbing(self, *, silences: bool = True) -> Iterator[None]:
+        """What is done inside may matter to any leaf: tables, roots, places.
+
+        Args:
+            silences: whether leaves may lose a root that they hear by it.
+        """
         self.settle()
         self._restless_until_ms = self.now_ms + RESTLESS_MS
+        if silences:
+            self._calling_until_ms = self._restless_until_ms
         for host in self._roots.values():
             _root(host).restless_until_ms = self._restless_until_ms
         yield
@@ -236,6 +245,13 @@ class LapsedNetwork(FakeNetwork):
         """Make up for what was left out so far, for whoever wants to look at roots and leaves."""
         for host in self._steady:
             self._settle(host)
+
+    def _before_calling(self) -> bool:
+        """Whether roots call nodes that fell silent; steady ones have not."""
+        if self.lapse and self.now_ms >= self._calling_until_ms:
+            return False
+        self.settle()
+        return True
 
     def is_steady(self, host: Host) -> bool:
         """Whether a leaf is idle until something happens: online, and in touch with its roots."""
@@ -276,6 +292,7 @@ class LapsedNetwork(FakeNetwork):
             return
         self._settle(host)
         if self.now_ms - leaf.checked_ms >= CHECK_INTERVAL_MS:
+            self._found.clear()
             if self.lapse and not leaf.is_busy and self._leave_out_round(host, leaf):
                 self.left_out += 1
                 if self._is_steady(host, leaf):
@@ -346,7 +363,7 @@ class LapsedNetwork(FakeNetwork):
         path = None if best is None else best.best_path(now_ms) or best.last_path()
         asked: _Way | None = None
         if best is not None and path is not None and self._leads(best.address, path.endpoint):
-            ways = self._ways(host, leaf, best, now_ms)
+            ways = self._ways_now(host, leaf, best)
             asked = next((way for way in ways if way.path == path), None)
             if asked is None:
                 return False
@@ -368,7 +385,7 @@ class LapsedNetwork(FakeNetwork):
 
     def _answering(self, host: Host, leaf: LapsedLeaf, peer: LeafPeer) -> list[_Way] | None:
         """The ways on which HELLO to a root would be answered now; None if that matters."""
-        ways = self._ways(host, leaf, peer, self.now_ms)
+        ways = self._ways_now(host, leaf, peer)
         paths = peer.paths(self.now_ms)
         answering = []
         for path in paths:
@@ -409,6 +426,13 @@ class LapsedNetwork(FakeNetwork):
             return True
         chosen = best.best_path(now_ms)
         return leaf.best_root(now_ms) is best and any(way.path == chosen for way in best_answering)
+
+    def _ways_now(self, host: Host, leaf: LapsedLeaf, peer: LeafPeer) -> list[_Way]:
+        """As `_ways`, found once for each round of a leaf."""
+        ways = self._found.get(peer.address)
+        if ways is None:
+            ways = self._found[peer.address] = self._ways(host, leaf, peer, self.now_ms)
+        return ways
 
     def _ways(self, host: Host, leaf: LapsedLeaf, peer: LeafPeer, at_ms: int) -> list[_Way]:
         """The paths on which a root answers a leaf with nothing new, and has a path back."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from orrery.lab.curve import Curve
@@ -87,6 +86,21 @@ class RootOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """A root was down.
+
+    Attributes:
+        name: what people call it.
+        begin_ms: since when.
+        end_ms: until when, infinite where it stayed down.
+    """
+
+    name: str
+    begin_ms: float
+    end_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Happening:
     """Something that is told of the course of a rehearsal.
 
@@ -112,9 +126,11 @@ class Outcome:
         virtual_ms: how long it went on.
         steps: of the plan.
         stranded: nodes that no running root can lead any more.
+        forsaken: likewise, of those that the plan does not wait for.
         failed: nodes that a fault made fall silent for good.
         behind: nodes in touch with a root that do not hold what they are led to.
         roots: each that ran.
+        outages: of roots.
         course: what happened, in order.
         packets: how many were sent.
         rounds: how many rounds of leaves were played with packets.
@@ -129,9 +145,11 @@ class Outcome:
     virtual_ms: int
     steps: tuple[StepOutcome, ...]
     stranded: tuple[Lost, ...]
+    forsaken: tuple[Lost, ...]
     failed: tuple[Lost, ...]
     behind: tuple[Lost, ...]
     roots: tuple[RootOutcome, ...]
+    outages: tuple[Outage, ...]
     course: tuple[Happening, ...]
     packets: int
     rounds: int
@@ -146,6 +164,3 @@ class Outcome:
     def curves(self) -> tuple[Curve, ...]:
         """Of the steps that were published."""
         return tuple(step.curve for step in self.steps if step.published_ms is not None)
-
-
-NEVER_MS = math.inf

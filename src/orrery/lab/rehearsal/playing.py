@@ -22,6 +22,7 @@ from orrery.lab.rehearsal.outcome import (
     CohortOutcome,
     Happening,
     Lost,
+    Outage,
     Outcome,
     RootOutcome,
     StepOutcome,
@@ -50,10 +51,11 @@ WARM_UP_MS = 10 * MINUTE_MS
 GRACE_MS = 20 * MINUTE_MS
 """In the end all nodes are awake for so long: more than a leaf takes to try all that it knows."""
 SPEAKING_MS = 60_000
-"""A root reports a node that is there this often."""
+"""A root reports a node that is there this often; here it does so less where nothing needs it."""
+_LONGEST_SILENCE_MS = 6 * 60 * MINUTE_MS
 LOOK_MS = 1_000
 """How soon the conductor looks again when something has happened."""
-REST_MS = 60_000
+REST_MS = 300_000
 """And when nothing has."""
 FALLING_SILENT_MS = 5_000
 """How long after it took a bad revision a node falls silent."""
@@ -106,7 +108,8 @@ class Play:
             signed=(),
         )
         self._roots: dict[Address, Host] = {}
-        self._outages: set[Address] = set()
+        self._down: dict[Address, int] = {}
+        self._outages: list[Outage] = []
         self._places: dict[Endpoint, Place] = {}
         self._work: Counter[tuple[Address, str]] = Counter()
         self._course: list[Happening] = []
@@ -150,8 +153,6 @@ class Play:
             )
             for member in self._members
         ]
-        self._start_roots()
-        self._warm_up(night.asleep)
         self._conducting = Conducting(
             self._order,
             self._chain,
@@ -160,6 +161,8 @@ class Play:
             now_ms=self._begin_ms,
             serve=self._serve,
         )
+        self._start_roots()
+        self._warm_up(night.asleep)
         self._counted = self._conducting.counted
         for turn in night.turns:
             self._at(turn.at_ms, self._turn(turn))
@@ -275,7 +278,7 @@ class Play:
 
     def _speak(self) -> None:
         """Report the steady leaves as roots do, only not each at its own time."""
-        every_ms = max(SPEAKING_MS, min(self._order.horizon_ms // 20, 60 * MINUTE_MS))
+        every_ms = max(SPEAKING_MS, min(self._order.horizon_ms // 20, _LONGEST_SILENCE_MS))
         now_ms = self._network.now_ms
         for member in self._members:
             if member.host is not None and self._network.heard_at(member.host) is not None:
@@ -310,7 +313,7 @@ class Play:
         if other is not None and other is not host:
             self._tell(f"{place} cannot start: something else runs there")
             return
-        with self._network.disturbing():
+        with self._network.disturbing(silences=False):
             self._places[place.endpoint] = place
             if host is None:
                 self._roots[address] = self._network.add(
@@ -319,7 +322,7 @@ class Play:
             else:
                 if other is None:
                     self._network.open_place(host, place.endpoint)
-                if not host.is_up and address not in self._outages:
+                if not host.is_up and address not in self._down:
                     self._network.replace(host, self._new_root(address))
         self._tell(f"{self._script.name_of(address)} starts at {place.endpoint}")
 
@@ -348,16 +351,12 @@ class Play:
 
     def _as_known_now(self, node: KnownNode) -> KnownNode:
         """What the store tells a root of a node when it starts."""
-        known = self._conducting.known(node.identity.address) if self._conducts else None
+        known = self._conducting.known(node.identity.address)
         if known is None:
             return node
         held = dict(node.held) | {self._chain.world_id: known.holds_ms}
         worlds = tuple(WorldHeld(*each) for each in held.items())
         return node._replace(held=worlds, seen_ms=known.seen_ms)
-
-    @property
-    def _conducts(self) -> bool:
-        return hasattr(self, "_conducting")
 
     def _open_places(self, host: Host) -> list[Endpoint]:
         return [own for own in host.endpoints if self._network.host_at(own) is host]
@@ -372,17 +371,15 @@ class Play:
         )
 
     def _table(self) -> HandoverTable:
-        chain, stages = self._chain, {}
-        if self._conducts:
-            chain = self._conducting.chain
-            served = self._conducting.position.served
-            stages = {} if served is None else {served.world_id: served.stage}
+        served = self._conducting.position.served
+        stages = {} if served is None else {served.world_id: served.stage}
+        chain = self._conducting.chain
         return HandoverTable((chain, *self._beside), OK_HELLO_WORLDS_BYTES, stages)
 
     def _serve(self) -> None:
         """Let every root that runs serve what the store says."""
         table = self._table()
-        with self._network.disturbing():
+        with self._network.disturbing(silences=False):
             for host in self._roots.values():
                 if host.is_up and isinstance(host.node, LapsedRoot):
                     host.node.publish(table, self._network.now_ms)
@@ -474,7 +471,7 @@ class Play:
     # -- what they report --------------------------------------------------------------------------
 
     def _on_packet(self, datagram: bytes, host: Host, endpoint: Endpoint) -> None:
-        if not self._conducts or datagram[FRAGMENT_INDICATOR_OFFSET] == FRAGMENT_INDICATOR:
+        if datagram[FRAGMENT_INDICATOR_OFFSET] == FRAGMENT_INDICATOR:
             return
         place = self._places[endpoint]
         self._conducting.note_heard(header_source(datagram), place, self._network.now_ms)
@@ -486,13 +483,13 @@ class Play:
                 member = self._by_address[Address(host.node.address)]
                 member.taken[event.world.timestamp_ms] = now_ms
                 self._spoil(member, event.world.timestamp_ms)
-            case AdoptionLearned() if event.world_id == world_id and self._conducts:
+            case AdoptionLearned() if event.world_id == world_id:
                 self._conducting.note(event.address, event.timestamp_ms, now_ms)
                 self._dirty = True
-            case NodeSeen() if self._conducts:
+            case NodeSeen():
                 held = {**dict([event.planet]), **dict(event.moons)}.get(world_id)
                 self._conducting.note(event.identity.address, held, now_ms)
-            case WorldServed() if self._conducts:
+            case WorldServed():
                 address = Address(host.node.address)
                 self._work[address, "pushes" if event.pushed else "answers"] += event.links
                 self._work[address, "bytes"] += event.size_bytes
@@ -536,14 +533,14 @@ class Play:
             self._tell(f"{fault}: there is no such root to stop any more")
             return None
         address = self._random.choice(running)
-        self._outages.add(address)
+        self._down[address] = self._network.now_ms
         with self._network.disturbing():
             self._network.put_to_sleep(self._roots[address])
         self._tell(f"{self._script.name_of(address)} goes down")
         return lambda: self._start_again(address)
 
     def _start_again(self, address: Address) -> None:
-        self._outages.discard(address)
+        self._note_outage(address, self._network.now_ms - self._begin_ms)
         host = self._roots[address]
         if not self._open_places(host):
             return  # it was stopped for good meanwhile
@@ -551,6 +548,10 @@ class Play:
             self._network.replace(host, self._new_root(address))
         self._tell(f"{self._script.name_of(address)} comes up again")
         self._dirty = True
+
+    def _note_outage(self, address: Address, end_ms: float) -> None:
+        begin_ms = self._down.pop(address) - self._begin_ms
+        self._outages.append(Outage(self._script.name_of(address), begin_ms, end_ms))
 
     def _stop_place(self, fault: Fault) -> Callable[[], None] | None:
         endpoint = fault.place
@@ -618,10 +619,12 @@ class Play:
         revisions = self._conducting.position.progress.revisions
         for step in self._bad_steps:
             if step < len(revisions) and revisions[step] == timestamp_ms:
-                self._after(FALLING_SILENT_MS, self._fail(member, step))
+                self._after(FALLING_SILENT_MS, self._fail(member, step, timestamp_ms))
 
-    def _fail(self, member: _Member, step: int) -> Callable[[], None]:
+    def _fail(self, member: _Member, step: int, timestamp_ms: int) -> Callable[[], None]:
         def do() -> None:
+            if self._holds_ms(member) != timestamp_ms:
+                return  # it was led on in the same moment
             member.failed = f"fell silent with the revision of step {step}, as was to be rehearsed"
             if member.host is not None and member.host.is_up:
                 self._network.put_to_sleep(member.host)
@@ -632,19 +635,27 @@ class Play:
 
     def _outcome(self, virtual_ms: int) -> Outcome:
         conducting, network = self._conducting, self._network
-        stranded, behind, failed = [], [], []
+        stranded: list[Lost] = []
+        forsaken: list[Lost] = []
+        behind: list[Lost] = []
+        failed: list[Lost] = []
+        exempt = {a for group in self._order.plan.exempt for a in group.addresses}
         for member in self._members:
             holds_ms = self._holds_ms(member)
             lost = Lost(member.actor.address, holds_ms, member.failed)
             if member.failed:
                 failed.append(lost)
             elif not self._is_in_touch(member):
-                stranded.append(replace(lost, why=self._why(holds_ms)))
+                left = forsaken if lost.address in exempt else stranded
+                left.append(replace(lost, why=self._why(holds_ms)))
             else:
                 table = self._table()
                 target = table.newest_for(self._chain.world_id, member.actor.address)
                 if target is not None and target.timestamp_ms > holds_ms:
-                    behind.append(replace(lost, why=self._why_behind(holds_ms)))
+                    left = forsaken if lost.address in exempt else behind
+                    left.append(replace(lost, why=self._why_behind(holds_ms)))
+        for address in tuple(self._down):
+            self._note_outage(address, math.inf)
         position = conducting.position
         return Outcome(
             nodes=len(self._members),
@@ -655,6 +666,7 @@ class Play:
             virtual_ms=virtual_ms,
             steps=tuple(self._steps()),
             stranded=tuple(stranded),
+            forsaken=tuple(forsaken),
             failed=tuple(failed),
             behind=tuple(behind),
             roots=tuple(
@@ -667,6 +679,7 @@ class Play:
                 )
                 for address in self._roots
             ),
+            outages=tuple(self._outages),
             course=tuple(self._course),
             packets=sum(traffic.packets_from for traffic in network.traffic.values()),
             rounds=network.rounds,

@@ -20,12 +20,15 @@ And a revision that lists new endpoints is in order only when somebody comes to 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, expm1
+from math import exp, expm1, sqrt
 
 from orrery.wire.address import Address, format_address
 
 UNLIKELY = 0.01
 """What happens by itself more rarely is not explained."""
+_MANY = 500
+_NORMAL_UNLIKELY = 2.33
+"""So many standard deviations are exceeded in `UNLIKELY` of all cases."""
 _HOUR_MS = 3_600_000
 _NAMES = 5
 
@@ -100,6 +103,8 @@ def is_explained(gone: int, expected: float) -> bool:
     """Whether so many go by themselves often enough, where so many are expected to."""
     if not gone:
         return True
+    if expected > _MANY:  # where Poisson is as good as normal, and exp(-expected) as good as zero
+        return gone - expected <= _NORMAL_UNLIKELY * sqrt(expected)
     term = fewer = exp(-expected)
     for count in range(1, gone):
         term *= expected / count

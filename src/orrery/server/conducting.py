@@ -88,6 +88,7 @@ class Conducting:
         self._renewed_ms = -LEASE_MS
         self._beat_ms = -BEAT_MS
         self._asked_ms = -ASK_NODES_MS
+        self._files_behind = False
         self._version = -1
         self._jobs: dict[int, Job] = {}
         self._unreadable: set[int] = set()
@@ -107,6 +108,7 @@ class Conducting:
                     trouble.end()
                 except OrreryError as error:
                     self._look_again()
+                    self._files_behind = True
                     trouble.begin(error)
                 except Exception as error:
                     # A bug of ours must not stop the root for everybody.
@@ -143,7 +145,9 @@ class Conducting:
             await self._places.watch({})
             return IDLE_S
         changed = False
-        if self._lease is not None:
+        if self._lease is None:
+            await self._places.watch({})
+        else:
             listening = await self._off_loop(self._listening, home)
             await self._places.watch(self._places_to_ask(listening))
             changed = await self._off_loop(self._conduct, home, self._lease, listening)
@@ -165,6 +169,9 @@ class Conducting:
 
     def _follow(self, home: Home) -> None:
         """Notice rollouts, say that this root is here, and get or keep the lease."""
+        if self._files_behind and self._lease is not None:
+            Carrier(home, self._lease).write_worlds()
+            self._files_behind = False
         version = home.store.rollout_version()
         if version != self._version:
             active = home.store.active_rollouts()
@@ -216,14 +223,14 @@ class Conducting:
         if lease is not None and not home.store.renew_lease(lease, wall_ms, LEASE_MS):
             log.info("conductor", meaning="another process carries rollouts out now")
             lease = self._lease = None
+            for job in self._jobs.values():
+                job.forget()
         if lease is None:
             lease = home.store.acquire_lease(CONDUCTOR_LEASE, self._holder, wall_ms, LEASE_MS)
             if lease is not None:
                 log.info("conductor", meaning="this process carries rollouts out")
-                for job in self._jobs.values():
-                    job.forget()
-                Carrier(home, lease).write_worlds()
                 self._lease = lease
+                self._files_behind = True  # who had it before may have died in between
         self._renewed_ms = now_ms if lease is not None else now_ms - LEASE_MS // 3 + 1_000
 
     def _nodes_to_ask(self) -> list[Address]:

@@ -352,7 +352,7 @@ class Game:
             )
         return Situation(
             tuple(revisions),
-            running,
+            running - released,
             relied_on,
             publication,
             is_open,

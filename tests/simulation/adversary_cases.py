@@ -10,6 +10,7 @@ from orrery.rollout.places import Place, Reach, places_of
 from orrery.rollout.wish import Wish
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
+from orrery.wire.identity import Identity
 from orrery.wire.world import MAX_ENDPOINTS, Root, WorldType
 from orrery.worlds.chain import Chain
 from tests.unit.worlds.making import key, root, world
@@ -91,12 +92,12 @@ def hard_cases() -> list[Case]:
 
 def make_case(random: Random, size: Size) -> Case:
     """A case; most of them can be planned."""
-    pool = [_make_root(random, number, size) for number in range(1, size.identities + 1)]
+    pool = make_pool(random, size)
     keys = "abcde"
-    contents = [_choose(random, pool, size.roots)]
+    contents = [choose_roots(random, pool, size.roots)]
     for _ in range(random.randrange(size.revisions)):
-        contents.append(_vary(random, contents[-1], pool, size))
-    wanted = _vary(random, contents[-1], pool, size)
+        contents.append(vary_roots(random, contents[-1], pool, size))
+    wanted = vary_roots(random, contents[-1], pool, size)
     names = [random.choice("aab") for _ in contents]
     revisions = [
         world(
@@ -119,6 +120,11 @@ def make_case(random: Random, size: Size) -> Case:
     return Case(chain, wish, _fleet(random, chain, size), _landscape(random, chain, wish, size))
 
 
+def make_pool(random: Random, size: Size) -> list[Root]:
+    """All roots that there may ever be."""
+    return [_make_root(random, number, size) for number in range(1, size.identities + 1)]
+
+
 def _make_root(random: Random, number: int, size: Size) -> Root:
     """A root with all endpoints that it may ever have."""
     made = root(number)
@@ -133,7 +139,7 @@ def _make_root(random: Random, number: int, size: Size) -> Root:
     return Root(made.identity, tuple(endpoints))
 
 
-def _choose(random: Random, pool: list[Root], most: int) -> tuple[Root, ...]:
+def choose_roots(random: Random, pool: list[Root], most: int) -> tuple[Root, ...]:
     """Some roots with some of their endpoints, no two at one endpoint."""
     chosen: list[Root] = []
     taken: set[Endpoint] = set()
@@ -149,24 +155,22 @@ def _choose(random: Random, pool: list[Root], most: int) -> tuple[Root, ...]:
     return tuple(chosen) or (Root(pool[0].identity, pool[0].endpoints[:1]),)
 
 
-def _vary(
+def vary_roots(
     random: Random, before: tuple[Root, ...], pool: list[Root], size: Size
 ) -> tuple[Root, ...]:
     """Other roots, or some of them the same."""
-    if random.random() < 0.15:
-        return before
-    fresh = _choose(random, pool, size.roots)
-    if random.random() < 0.4:
-        return fresh
-    kept = [each for each in before if random.random() < 0.5]
-    taken = {endpoint for each in kept for endpoint in each.endpoints}
-    identities = {each.identity for each in kept}
-    kept += [
-        each
-        for each in fresh
-        if each.identity not in identities and not taken.intersection(each.endpoints)
-    ]
-    return tuple(kept[: size.roots]) or fresh
+    fresh = choose_roots(random, pool, size.roots)
+    dice = random.random()
+    kept = [each for each in before if dice > 0.85 or random.random() < 0.5]
+    if dice < 0.35:
+        kept = []
+    chosen: dict[Identity, Root] = {}
+    taken: set[Endpoint] = set()
+    for each in (*kept, *(fresh if dice < 0.85 else ())):
+        if each.identity not in chosen and not taken.intersection(each.endpoints):
+            chosen[each.identity] = each
+            taken.update(each.endpoints)
+    return tuple(chosen.values())[: size.roots] or fresh
 
 
 def _fleet(random: Random, chain: Chain, size: Size) -> Fleet:

@@ -155,7 +155,7 @@ MUTANTS = (
     Mutant(
         "switched without a look at who is left",
         "switching",
-        "if all(rules.is_led(holder, signer, after) for holder in holders):",
+        "if all(rules.is_led(holder, signer, after) for holder, signer in seeking):",
         "if True:",
     ),
 )

@@ -99,7 +99,7 @@ class Search:
                 holders = self._at_newest if waits_first else self._holders
                 for publications in self._iter_publications(length):
                     found = self._continue(
-                        publications, holders, self._newest.content, self._rules.atlas.alive
+                        publications, holders, self._newest, self._rules.atlas.alive
                     )
                     if found is not None:
                         return Course(waits_first, *found)
@@ -166,29 +166,35 @@ class Search:
         self,
         publications: tuple[Publication, ...],
         holders: tuple[Holder, ...],
-        before: Bits,
+        before: Publication,
         running: Bits,
     ) -> tuple[tuple[Leg, ...], Ending] | None:
         """The steps from here on, when counted nodes may hold this and this runs."""
         rules = self._rules
+        signer = publications[0].signer if publications else self._key
+        seeking = [(holder, signer) for holder in holders]
+        # Who is behind is led to what is published until the next step is.
+        seeking += [
+            (holder, before.signer)
+            for holder in holders
+            if (holder.content, holder.key) != (before.content, before.names)
+        ]
         if not publications:
             starts = self._goal & ~running
-            found = order_switches(rules, holders, self._key, running, starts)
+            found = order_switches(rules, seeking, running, starts)
             if found is None:
                 return None
             switches, _ = found
             return (), Ending(switches, starts & ~_started_by(switches))
-        step = publications[0]
+        step, *rest = publications
         for starts in iter_choices(rules, step.content, self._goal, running):
-            found = order_switches(rules, holders, step.signer, running, starts)
+            found = order_switches(rules, seeking, running, starts)
             if found is None:
                 continue
             switches, running_then = found
-            if not rules.is_safe(holders, before, step, running_then):
+            if not rules.is_safe(holders, before.content, step, running_then):
                 continue
-            further = self._continue(
-                publications[1:], rules.holders_of(step), step.content, running_then
-            )
+            further = self._continue(tuple(rest), rules.holders_of(step), step, running_then)
             if further is not None:
                 legs, ending = further
                 leg = Leg(switches, starts & ~_started_by(switches), step, running_then)

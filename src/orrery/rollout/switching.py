@@ -52,7 +52,7 @@ def iter_choices(rules: Rules, content: Bits, goal: Bits, running: Bits) -> Iter
 
 
 def order_switches(
-    rules: Rules, holders: Sequence[Holder], signer: bytes, running: Bits, starts: Bits
+    rules: Rules, seeking: Sequence[tuple[Holder, bytes]], running: Bits, starts: Bits
 ) -> tuple[tuple[Switch, ...], Bits] | None:
     """An order in which places can be switched while nodes hold what they hold.
 
@@ -61,8 +61,7 @@ def order_switches(
 
     Args:
         rules: of the plan.
-        holders: what counted nodes may hold meanwhile.
-        signer: key of the revision that they may be led to.
+        seeking: what counted nodes may hold meanwhile, and the signer of what they are led to.
         running: what runs now.
         starts: what is to run as well.
 
@@ -77,7 +76,7 @@ def order_switches(
     while waiting:
         for switch in waiting:
             after = running & ~switch.stops | switch.starts
-            if all(rules.is_led(holder, signer, after) for holder in holders):
+            if all(rules.is_led(holder, signer, after) for holder, signer in seeking):
                 break
         else:
             return None

@@ -43,7 +43,8 @@ def draw(path: Path, script: Script, outcome: Outcome) -> None:
             if cohort.opened_ms is not None and cohort.nodes
         ],
         outages=[
-            (outage.begin_ms, outage.end_ms, f"{outage.name} down") for outage in outcome.outages
+            (outage.begin_ms, outage.end_ms, f"{outage.name.split()[0]} down")
+            for outage in outcome.outages
         ],
     )
     try:

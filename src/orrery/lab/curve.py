@@ -267,7 +267,7 @@ def _shade(x: float, end_x: float, what: str) -> str:
     return (
         f'<rect x="{x:.1f}" y="{_TOP}" width="{max(end_x - x, 1.5):.1f}" height="{height}" '
         f'fill="{_DOWN}" opacity="0.35"><title>{escape(what)}</title></rect>'
-        f'<text x="{x + 4:.1f}" y="{_TOP + 14}" font-size="11" fill="{_DOWN_INK}">'
+        f'<text x="{x + 4:.1f}" y="{_HEIGHT - _BOTTOM - 24}" font-size="11" fill="{_DOWN_INK}">'
         f"{escape(what)}</text>"
     )
 

@@ -106,6 +106,7 @@ class Conducting:
         self._serve = serve
         self._uncounted = uncounted_of(order, self.cohorts)
         self._took_ms: dict[Address, int] = {}
+        self._hearings: dict[tuple[Address, Place], int] = {}
         self.position = Position(
             state=RolloutState.PLANNED,
             step=0,
@@ -134,6 +135,7 @@ class Conducting:
 
     def note_heard(self, address: Address, place: Place, now_ms: int) -> None:
         """A node was heard at a place."""
+        self._hearings[address, place] = now_ms
         self._tally.note_heard(address, (place,), now_ms)
 
     def forget(self, now_ms: int) -> None:
@@ -242,13 +244,15 @@ class Conducting:
             ),
             self._took_ms,
         )
+        for (address, place), at_ms in self._hearings.items():
+            tally.note_heard(address, (place,), at_ms)
         return tally
 
     def _facts(self, now_ms: int, answering: Collection[Place]) -> Facts:
         progress, tally = self.position.progress, self._tally
         back = (progress.back_ms,) if progress.back_ms else ()
         returning = 0
-        if progress.back_ms:
+        if progress.back_ms and self.position.cohort >= 0:
             returning = tally.returning(self.position.cohort, progress.opened_ms)
         return Facts(
             now_ms=now_ms,

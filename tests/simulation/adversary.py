@@ -396,7 +396,7 @@ class Game:
             heard = here & situation.relied_on
             taken = set()
             if heard - self.facts.official:
-                taken |= {self._walk(revisions, held, target) for target in targets}
+                taken |= {self.walk(revisions, held, target) for target in targets}
             for place in heard & self.facts.official:
                 offered = self._official_held(state, place)
                 if offered > held and revisions[offered].signer == revisions[held].names:
@@ -447,7 +447,7 @@ class Game:
         )
 
     @staticmethod
-    def _walk(revisions: tuple[Revision, ...], held: int, target: int) -> int:
+    def walk(revisions: tuple[Revision, ...], held: int, target: int) -> int:
         """How far a node comes that is handed all links up to a revision."""
         while held < target:
             further = [
@@ -500,7 +500,7 @@ class Game:
         if held == newest:
             return True
         if place not in self.facts.official:
-            return self._walk(revisions, held, newest) == newest
+            return self.walk(revisions, held, newest) == newest
         offered = self._official_held(state, place)
         if offered > held and revisions[offered].signer == revisions[held].names:
             return True

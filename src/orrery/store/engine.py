@@ -5,11 +5,14 @@ makes a commit wait for the disk. A write transaction takes the write lock at it
 (BEGIN IMMEDIATE), so that what it reads is still true when it writes.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,16 @@ from sqlalchemy.exc import DBAPIError
 from orrery.errors import ConflictError, OrreryError, ServiceError, UnreadableError
 
 _BUSY_TIMEOUT_MS = 30_000
+_RETRY_S = 0.01
 _WRITES = "orrery_writes"
 
 
 def create_file(path: Path) -> None:
     """See to it that the database file exists and is its owner's alone.
+
+    The file is never opened here: to close it again would take away every lock that SQLite holds on
+    it in this process (POSIX), and the next process that ends would take the database for unused
+    and remove the log that this one goes on to write to.
 
     SQLite gives the files beside it (`-wal`, `-shm`) the mode and owner of the database.
 
@@ -31,26 +39,27 @@ def create_file(path: Path) -> None:
         UnreadableError: The file can be neither created nor opened.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with suppress(FileExistsError):
+            os.mknod(path, stat.S_IFREG | 0o600)
+        found = path.stat()
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise UnreadableError(
             f"{path} cannot be opened ({error.strerror}); check that its directory exists and "
             "that you may write there"
         ) from error
     try:
-        found = os.fstat(descriptor)
         if found.st_mode & 0o177:
-            os.fchmod(descriptor, 0o600)
+            path.chmod(0o600)
         home = path.parent.stat()
         # Only root can be somebody else than the home's owner here: what it creates is for them.
         if os.geteuid() == 0 and found.st_size == 0 and found.st_uid != home.st_uid:
-            os.fchown(descriptor, home.st_uid, home.st_gid)
+            os.chown(path, home.st_uid, home.st_gid)
     except OSError as error:
         raise UnreadableError(
             f"{path} cannot be made private ({error.strerror}); run the command as its owner"
         ) from error
-    finally:
-        os.close(descriptor)
 
 
 def connect(path: Path) -> Engine:
@@ -69,11 +78,28 @@ def _on_connect(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        cursor.execute("PRAGMA journal_mode = WAL")
+    _use_log(cursor)
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _use_log(cursor: sqlite3.Cursor) -> None:
+    """Let the database write a log ahead (WAL); who finds others doing so waits for them.
+
+    SQLite fails at once here, whatever the busy timeout says.
+    """
+    end_s = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+            if not is_busy or time.monotonic() > end_s:
+                raise
+            time.sleep(_RETRY_S)
 
 
 def _on_begin(connection: Connection) -> None:

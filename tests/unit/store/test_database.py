@@ -2,6 +2,8 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,6 +188,31 @@ def test_many_may_open_a_new_store_at_once(tmp_path: Path) -> None:
     assert failed == []
     with Store.open(tmp_path / "orrery.db") as store:
         assert store.allocate_timestamp(WORLD_ID, NOW_MS) == NOW_MS + 6
+
+
+def test_a_second_store_in_one_process_leaves_the_locks_of_the_first(tmp_path: Path) -> None:
+    """Else another process that ends removes the log, and what is written to it is lost."""
+    path = tmp_path / "orrery.db"
+    with Store.open(path) as first:
+        before = first.rollout_version(), first.data_version()
+        with Store.open(path):
+            subprocess.run(
+                [sys.executable, "-c", _OPEN_AND_CLOSE, str(path)], check=True, timeout=60
+            )
+            assert (tmp_path / "orrery.db-wal").exists()
+            first.audit(NOW_MS, "alice", "look")
+        assert (first.rollout_version(), first.data_version()) == before
+    with Store.open(path) as again:
+        assert [entry.actor for entry in again.audit_entries()] == ["alice", "somebody else"]
+
+
+_OPEN_AND_CLOSE = """
+import sys
+from pathlib import Path
+from orrery.store import Store
+with Store.open(Path(sys.argv[1])) as store:
+    store.audit(1, "somebody else", "look")
+"""
 
 
 def test_closing_twice_does_nothing(tmp_path: Path) -> None:

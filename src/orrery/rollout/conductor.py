@@ -3,7 +3,7 @@
     state         means                                               goes on when
     planned       begun; nobody has looked at it yet                  a server looks at it
     waiting       a condition of the plan is not true yet             it is
-    running       a step is signed, or given to a cohort              enough of the cohort have it
+    running       a step is signed, or given to a cohort              enough of those awake have it
     settling      the cohort has it and is watched                    the settle time is over and
                                                                       all of them were heard again
     paused        somebody said so, a key is missing, or nodes that   `resume`, or `rollback`
@@ -41,6 +41,9 @@ from orrery.worlds.stage import NOBODY
 
 CLOCK_TOLERANCE_MS = 60_000
 """A clock that is behind what was stored by more than this was set back."""
+
+AWAKE_MS = 15_000
+"""Who is given a revision and is not heard from in this time is asleep: pushes take moments."""
 
 
 class Act(Enum):
@@ -86,8 +89,8 @@ class Facts:
         evidence: what conditions are judged by.
         cohorts: how far each cohort is with the revision that is rolled out.
         health: what became of the nodes that took it.
-        returning: with a step being taken back, how many of those who were given that revision
-            first were heard from since, and do not have it yet.
+        lagging: how many of those whom it was given to were heard from since, and do not have it
+            yet: of nodes that are awake, who is still to be waited for.
     """
 
     now_ms: int
@@ -95,7 +98,7 @@ class Facts:
     evidence: Evidence
     cohorts: Sequence[CohortCount]
     health: Health = Health()  # noqa: RUF009 - immutable
-    returning: int = 0
+    lagging: int = 0
 
 
 class Decision(NamedTuple):
@@ -244,10 +247,12 @@ def _go_through_cohorts(order: Order, cohorts: Cohorts, at: Position, facts: Fac
     if at.cohort < 0:
         return _open_next(order, cohorts, at, facts)
     name = _name(order, cohorts, at.step, at.cohort)
+    counted, adopted = facts.cohorts[at.cohort]
     watched = f"{name} has it and is watched"
+    if adopted < order.required * counted:
+        watched = f"who is awake of {name} has it and is watched"
     if not at.progress.complete_ms:
-        counted, adopted = facts.cohorts[at.cohort]
-        if adopted < order.required * counted:
+        if adopted < order.required * counted and not _who_is_awake_has_it(order, at, facts):
             return _to(at, RolloutState.RUNNING, f"it is given to {name}")
         progress = replace(_looked_at(at.progress, facts), complete_ms=facts.now_ms)
         return _to(replace(at, progress=progress), RolloutState.SETTLING, watched)
@@ -317,7 +322,7 @@ def _take_back(order: Order, cohorts: Cohorts, at: Position, facts: Facts) -> De
         return Decision(signing, Act.ALLOCATE)
     watched_ms = facts.now_ms - progress.opened_ms
     few = at.served is not None and at.cohort >= 0
-    if few and (facts.returning or watched_ms < order.settle_ms):
+    if few and (facts.lagging or watched_ms < order.settle_ms):
         reason = f"{step} is taken back from those who had it first"
         return _to(at, RolloutState.SETTLING, reason)
     return _to(
@@ -341,6 +346,17 @@ def _looked_at(progress: Progress, facts: Facts) -> Progress:
 def _unmet(conditions: Sequence[Condition], evidence: Evidence) -> Condition | None:
     """The first of them that is not true; they become true in their order."""
     return next((each for each in conditions if not each.is_met(evidence)), None)
+
+
+def _who_is_awake_has_it(order: Order, at: Position, facts: Facts) -> bool:
+    """Whether enough of the nodes have it that were heard from since it was given to them.
+
+    The others are asleep: a cohort after them need not wait, as only what makes a step done does.
+    """
+    if facts.now_ms - at.progress.opened_ms < AWAKE_MS:
+        return False
+    adopted = sum(each.adopted for each in facts.cohorts[: at.cohort + 1])
+    return adopted >= order.required * (adopted + facts.lagging)
 
 
 def _is_settled(order: Order, at: Position, facts: Facts) -> bool:

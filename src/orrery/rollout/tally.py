@@ -127,6 +127,8 @@ class Tally:
         self._pardoned: set[Address] = set()
         self._waiting: set[Address] = set()
         self._came: set[Address] = set()
+        self._stage = (-1, 0)
+        self._lagging: set[Address] = set()
         self._expected_gone = dict.fromkeys(self._patiences_ms, 0.0)
         self.installed: dict[Address, int] = {}
 
@@ -181,6 +183,7 @@ class Tally:
             self._absences -= node.habit.absences
             self._present_ms -= node.habit.present_ms
             self._waiting.discard(address)
+            self._lagging.discard(address)
 
     def _count(self, report: Report) -> _Node | None:
         address, holds_ms, seen_ms, habit = report
@@ -199,7 +202,16 @@ class Tally:
         self._absences += habit.absences - node.habit.absences
         self._present_ms += habit.present_ms - node.habit.present_ms
         node.habit = habit
+        self._look_for_lag(address, node)
         return node
+
+    def _look_for_lag(self, address: Address, node: _Node) -> None:
+        cohort, since_ms = self._stage
+        lags = node.cohort <= cohort and node.seen_ms >= since_ms
+        if lags and node.holds_ms not in self.target.enough:
+            self._lagging.add(address)
+        else:
+            self._lagging.discard(address)
 
     def _look_at(self, address: Address, node: _Node) -> None:
         if node.holds_ms in self.target.enough:
@@ -253,18 +265,18 @@ class Tally:
             for held in self._held
         )
 
-    def returning(self, stage: int, since_ms: int) -> int:
+    def lagging(self, stage: int, since_ms: int) -> int:
         """How many nodes of the first cohorts were heard from since, and do not have it yet.
 
         Args:
             stage: number of the last of these cohorts.
             since_ms: the time.
         """
-        enough = self.target.enough
-        return sum(
-            node.cohort <= stage and node.seen_ms >= since_ms and node.holds_ms not in enough
-            for node in self._nodes.values()
-        )
+        if self._stage != (stage, since_ms):
+            self._stage = stage, since_ms
+            for address, node in self._nodes.items():
+                self._look_for_lag(address, node)
+        return len(self._lagging)
 
     def to_ask(self) -> list[Address]:
         """Nodes that took the revision and are not known to be well, the last ones first."""

@@ -44,6 +44,8 @@ LEASE_MS = 10_000
 """A conductor that is gone is replaced after this time."""
 BEAT_MS = 5_000
 """How often a root says where it listens while there is a rollout."""
+IDLE_BEAT_MS = 60_000
+"""Likewise while there is none: plans know by it which roots share this store."""
 FRESH_MS = 15_000
 """Who said so in this time listens there."""
 ASK_NODES_MS = 2_000
@@ -86,7 +88,7 @@ class Conducting:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="conductor")
         self._lease: Lease | None = None
         self._renewed_ms = -LEASE_MS
-        self._beat_ms = -BEAT_MS
+        self._beat_ms = -IDLE_BEAT_MS
         self._asked_ms = -ASK_NODES_MS
         self._files_behind = False
         self._version = -1
@@ -178,8 +180,8 @@ class Conducting:
             jobs = [job for each in active if (job := self._job(home, each)) is not None]
             self._jobs = {job.rollout.number: job for job in jobs}
             self._version = version
+        self._beat(home)
         if self._jobs:
-            self._beat(home)
             self._keep_lease(home)
         elif self._lease is not None:
             home.store.release_lease(self._lease)
@@ -200,7 +202,7 @@ class Conducting:
 
     def _beat(self, home: Home) -> None:
         now_ms = self._clock.now_ms()
-        if now_ms - self._beat_ms < BEAT_MS:
+        if now_ms - self._beat_ms < (BEAT_MS if self._jobs else IDLE_BEAT_MS):
             return
         self._beat_ms = now_ms
         listed = {

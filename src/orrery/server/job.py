@@ -104,9 +104,6 @@ class Job:
         revisions = progress.revisions
         if progress.back_ms:
             revisions = (*revisions, progress.back_ms)
-        returning = 0
-        if progress.back_ms and at.cohort >= 0:
-            returning = tally.returning(at.cohort, progress.opened_ms)
         return Facts(
             now_ms=now_ms,
             newest_ms=chain.newest.timestamp_ms,
@@ -118,7 +115,7 @@ class Job:
             ),
             cohorts=tally.cohorts,
             health=tally.health(now_ms),
-            returning=returning,
+            lagging=tally.lagging(at.cohort, progress.opened_ms),
         )
 
     def nodes_to_ask(self, now_ms: int) -> list[Address]:

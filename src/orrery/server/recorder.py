@@ -87,8 +87,8 @@ class Recorder:
                     self._note_fork(event)
 
     def _note_sighting(self, event: NodeSeen) -> None:
-        if event.version == NO_VERSION and not event.planet.id:
-            return  # no node: a conductor asks whether we are here
+        if event.version == NO_VERSION:
+            return  # no node: a conductor asks whether we are here, and what we hold
         here = self._locate(event.path)
         key = event.identity.address, "" if here is None else str(here)
         if len(self._sightings) >= MAX_WAITING and key not in self._sightings:

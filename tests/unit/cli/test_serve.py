@@ -100,9 +100,9 @@ def test_an_identity_that_is_no_root_is_told(
     ("arguments", "status", "sentence"),
     [
         (("--log-level", "loud"), 2, "'loud' is no log level: write debug, info, warning, error"),
-        (("--listen", "127.0.0.1"), 3, "has no port"),
+        (("--listen", "127.0.0.1"), 2, "--listen: '127.0.0.1' has no port"),
         (("--listen", "203.0.113.7:9"), 2, "203.0.113.7/9 is no address of this machine"),
-        (("--listen", "root.example.org:9"), 3, "is a name"),
+        (("--listen", "root.example.org:9"), 2, "receives at IP addresses"),
     ],
 )
 def test_a_wrong_request_is_told(

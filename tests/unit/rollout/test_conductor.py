@@ -9,6 +9,7 @@ import pytest
 from orrery.rollout.cohorts import EVERYBODY, Cohorts, Named, Share
 from orrery.rollout.conditions import Adopted, Answering, Evidence, Stopped
 from orrery.rollout.conductor import (
+    AWAKE_MS,
     CLOCK_TOLERANCE_MS,
     Act,
     Decision,
@@ -213,9 +214,33 @@ def test_everybody_is_no_stage() -> None:
 )
 def test_enough_of_a_cohort_must_have_it(required: Fraction, adopted: int, state: State) -> None:
     cohorts = (CohortCount(1, 1), CohortCount(4, adopted), CohortCount(5, 5))
-    position = decided(opened(1), replace(ORDER, required=required), cohorts=cohorts).position
+    at = opened(1, opened_ms=NOW_MS + 1_000_000)
+    position = decided(at, replace(ORDER, required=required), cohorts=cohorts).position
     assert position.state is state
     assert bool(position.progress.complete_ms) is (state is State.SETTLING)
+
+
+@pytest.mark.parametrize(
+    ("lagging", "opened_for_ms", "required", "state"),
+    [
+        (0, AWAKE_MS, Fraction(1), State.SETTLING),
+        (0, AWAKE_MS - 1, Fraction(1), State.RUNNING),
+        (1, AWAKE_MS, Fraction(1), State.RUNNING),
+        (1, AWAKE_MS, Fraction(3, 4), State.SETTLING),
+        (2, AWAKE_MS, Fraction(3, 4), State.RUNNING),
+    ],
+)
+def test_a_cohort_does_not_wait_for_those_who_sleep(
+    lagging: int, opened_for_ms: int, required: Fraction, state: State
+) -> None:
+    at = opened(1, opened_ms=NOW_MS + 1_000_000 - opened_for_ms)
+    cohorts = (CohortCount(1, 1), CohortCount(8, 3), CohortCount(5, 0))
+    order = replace(ORDER, required=required)
+    position = decided(at, order, cohorts=cohorts, lagging=lagging).position
+    assert position.state is state
+    if state is State.SETTLING:
+        assert position.reason.startswith("who is awake of cohort 2 of 3")
+        assert position.cohort == 1
 
 
 @pytest.mark.parametrize(
@@ -329,7 +354,7 @@ def test_everybody_is_led_back_when_those_have_it(
     returning: int, watched_ms: int, over: bool
 ) -> None:
     at = back(opened(0), back_ms=SECOND_MS, opened_ms=NOW_MS + 1_000_000 - watched_ms)
-    position = decided(at, returning=returning).position
+    position = decided(at, lagging=returning).position
     assert position.state is (State.ROLLED_BACK if over else State.SETTLING)
     assert (position.served is None) is over
     if over:

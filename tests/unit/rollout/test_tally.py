@@ -182,11 +182,11 @@ def test_who_returns_for_what_was_before() -> None:
     tally = tally_of(KEPT)
     tally.note(Report(ONE, BEFORE, NOW_MS + 5))
     tally.note(Report(THREE, BEFORE, NOW_MS + 5))
-    assert tally.returning(0, NOW_MS + 1) == 1
-    assert tally.returning(1, NOW_MS + 1) == 2
-    assert tally.returning(1, NOW_MS) == 3
+    assert tally.lagging(0, NOW_MS + 1) == 1
+    assert tally.lagging(1, NOW_MS + 1) == 2
+    assert tally.lagging(1, NOW_MS) == 3
     take(tally, ONE, NOW_MS + 6)
-    assert tally.returning(0, NOW_MS + 1) == 0
+    assert tally.lagging(0, NOW_MS + 1) == 0
 
 
 @pytest.mark.parametrize(

@@ -251,9 +251,6 @@ class Conducting:
     def _facts(self, now_ms: int, answering: Collection[Place]) -> Facts:
         progress, tally = self.position.progress, self._tally
         back = (progress.back_ms,) if progress.back_ms else ()
-        returning = 0
-        if progress.back_ms and self.position.cohort >= 0:
-            returning = tally.returning(self.position.cohort, progress.opened_ms)
         return Facts(
             now_ms=now_ms,
             newest_ms=self.chain.newest.timestamp_ms,
@@ -266,5 +263,5 @@ class Conducting:
             ),
             cohorts=tally.cohorts,
             health=tally.health(now_ms),
-            returning=returning,
+            lagging=tally.lagging(self.position.cohort, progress.opened_ms),
         )

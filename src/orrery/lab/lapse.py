@@ -99,7 +99,9 @@ class LapsedRoot(RootNode):
 class LapsedLeaf(LeafNode):
     """A leaf of which rounds can be left out."""
 
-    __slots__ = ()
+    __slots__ = ("_places",)
+
+    _places: dict[Address, tuple[Endpoint, ...]]
 
     @property
     def checked_ms(self) -> int:
@@ -122,7 +124,14 @@ class LapsedLeaf(LeafNode):
 
     def endpoints_of(self, address: Address) -> tuple[Endpoint, ...]:
         """Where its Worlds say that a root is."""
-        return self._topology.endpoints_of(address)
+        places = self._places.get(address)
+        if places is None:
+            places = self._places[address] = self._topology.endpoints_of(address)
+        return places
+
+    def _on_worlds_changed(self, now_ms: int) -> None:
+        self._places = {}
+        super()._on_worlds_changed(now_ms)
 
     def best_root(self, now_ms: int) -> LeafPeer | None:
         """Whom it asks and relays through."""

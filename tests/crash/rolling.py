@@ -188,6 +188,8 @@ def check_nobody_is_before_his_turn(home: Home, fleet: Fleet) -> None:
     progress = Progress.from_json(rollout.intents)
     if rollout.served is None or not progress.has_published(rollout.step):
         return
+    if progress.rolling_back and not progress.back_ms:
+        return  # what is rolled out is still to be signed
     target_ms = progress.back_ms or progress.revisions[rollout.step + 1]
     for address, held_ms in fleet.holds.items():
         if not rollout.served.opened.includes(rollout.world_id, address):

@@ -29,9 +29,11 @@ from orrery.cli.homes import JsonOption
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from orrery.home import Home
     from orrery.lab.churn import Churn
     from orrery.lab.forecast import Fleet, Forecast, Outcome, Server, Step
     from orrery.vl1.push import PushSettings
+    from orrery.wire.world import Root, World
 
 _NODES = 1_000
 _WORLD_BYTES = 500
@@ -56,10 +58,20 @@ def forecast(
     world: Annotated[
         str | None, typer.Option(metavar="WORLD", help="Which World of the home, by name or id.")
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="The steps that `orrery plan` has for this home (--from-home, or the current "
+            "directory), in place of --steps.",
+        ),
+    ] = False,
     nodes: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help=f"Default: {_NODES}, or as the home.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=100, help="Revisions of the plan.")] = 1,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Revisions of the plan. Default: 1.")
+    ] = None,
     rotations: Annotated[
         int, typer.Option(min=0, max=100, help="How many of them, the first ones, name a new key.")
     ] = 0,
@@ -127,7 +139,11 @@ def forecast(
     from orrery.cli import forecast_view, output
     from orrery.lab.forecast import Fleet, Forecast, shares_of
 
-    told = _from_home(from_home, world, horizon, session) if from_home is not None else _DEFAULTS
+    if plan:
+        from_home = from_home or _home_here()
+    told = _DEFAULTS
+    if from_home is not None:
+        told = _from_home(from_home, world, horizon, session, planned=plan)
     count = nodes or told.nodes
     servers = _servers(roots, push_rate, push_bytes, push, told)
     churn = choose_churn(
@@ -139,22 +155,22 @@ def forecast(
         days_used=days_used,
         begin=begin,
     )
-    plan = Forecast(
-        steps=_steps(steps, rotations, world_size or told.world_bytes),
+    rollout = Forecast(
+        steps=_steps(steps, rotations, world_size, told),
         cohorts=_cohorts(cohorts) if cohorts is not None else shares_of(told.cohorts(), count),
         settle_ms=read_span_ms(settle) if settle is not None else told.settle_ms,
         required=read_share(required, "--required") if required is not None else told.required,
         horizon_ms=read_span_ms(horizon) if horizon is not None else told.horizon_ms,
     )
     fleet = Fleet(count, churn, servers, read_rtt_ms(rtt), read_share(loss, "--loss"))
-    outcomes = _run(plan, fleet, runs or _runs(count), seed)
+    outcomes = _run(rollout, fleet, runs or _runs(count), seed)
     warnings = forecast_view.warnings(fleet, outcomes, capacity)
     if svg is not None:
-        forecast_view.draw(svg, plan, fleet, outcomes)
+        forecast_view.draw(svg, rollout, fleet, outcomes)
     if as_json:
-        output.print_json(forecast_view.describe(plan, fleet, outcomes, warnings))
+        output.print_json(forecast_view.describe(rollout, fleet, outcomes, warnings))
         return
-    forecast_view.show(plan, fleet, outcomes)
+    forecast_view.show(rollout, fleet, outcomes)
     output.print_warnings(warnings)
     if svg is not None:
         output.say(f"the adoption curve is drawn in {svg}")
@@ -175,6 +191,7 @@ class _Told(NamedTuple):
     required: float
     horizon_ms: float
     churn: Churn | None
+    steps: tuple[Step, ...] = ()
 
 
 def _default_cohorts() -> Sequence[Any]:
@@ -196,7 +213,15 @@ _DEFAULTS = _Told(
 )
 
 
-def _from_home(path: Path, world: str | None, horizon: str | None, session: str) -> _Told:
+def _home_here() -> Path:
+    import os
+
+    return Path(os.environ.get("ORRERY_HOME") or ".")
+
+
+def _from_home(
+    path: Path, world: str | None, horizon: str | None, session: str, *, planned: bool
+) -> _Told:
     """What a home tells of its fleet, its roots and its rollouts."""
     from orrery.cli.homes import choose_world
     from orrery.home import Home
@@ -213,12 +238,15 @@ def _from_home(path: Path, world: str | None, horizon: str | None, session: str)
         churn = sighted_churn(home, len(newest.roots), horizon_ms, session)
         rate = settings.serve.push_rate
         names = {root.identity.address: root.name for root in wanted.roots}
+        listed = newest.roots
+        steps: tuple[Step, ...] = ()
+        if planned:
+            listed, steps = _planned(home, wanted.name, newest)
         return _Told(
             nodes=len(churn.age_ms),
             world_bytes=len(newest.encode()),
             roots=tuple(
-                names.get(root.identity.address, f"{root.identity.address:010x}")
-                for root in newest.roots
+                names.get(root.identity.address, f"{root.identity.address:010x}") for root in listed
             ),
             push=PushSettings(enabled=settings.serve.push, nodes=Allowance(rate, rate)),
             cohorts=lambda: settings.rollout.cohorts,
@@ -226,7 +254,26 @@ def _from_home(path: Path, world: str | None, horizon: str | None, session: str)
             required=float(settings.rollout.required),
             horizon_ms=horizon_ms,
             churn=churn,
+            steps=steps,
         )
+
+
+def _planned(home: Home, name: str, newest: World) -> tuple[tuple[Root, ...], tuple[Step, ...]]:
+    """The steps that a home plans, and the roots of the revision that lists most of them.
+
+    Raises:
+        PlanError: there is nothing to do, or nothing safe.
+    """
+    from orrery.errors import PlanError
+    from orrery.home import wall_clock_ms
+    from orrery.home.planning import make_plan
+    from orrery.lab.forecast import steps_of
+
+    plan = make_plan(home, name, wall_clock_ms()).order.plan
+    if not plan.steps:
+        raise PlanError("nothing to forecast: the newest revision says what orrery.toml says")
+    contents = (newest.roots, *(step.roots for step in plan.steps))
+    return max(contents, key=len), steps_of(plan, newest)
 
 
 def _servers(
@@ -264,15 +311,24 @@ def _servers(
     return tuple(servers)
 
 
-def _steps(steps: int, rotations: int, world_bytes: int) -> tuple[Step, ...]:
+def _steps(
+    steps: int | None, rotations: int, world_bytes: int | None, told: _Told
+) -> tuple[Step, ...]:
     from orrery.errors import UsageError
     from orrery.lab.forecast import Step
 
-    if rotations > steps:
+    if told.steps:
+        if steps or rotations or world_bytes:
+            raise UsageError(
+                "--plan says what the steps are: leave out --steps, --rotations and --world-size"
+            )
+        return told.steps
+    count = steps or 1
+    if rotations > count:
         raise UsageError(f"{rotations} rotations need as many steps: give --steps {rotations}")
     return tuple(
-        Step(f"step {number + 1}", world_bytes, rotates=number < rotations)
-        for number in range(steps)
+        Step(f"step {number + 1}", world_bytes or told.world_bytes, rotates=number < rotations)
+        for number in range(count)
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -25,8 +25,11 @@ from orrery.lab.load import Kind, Load, Meter
 from orrery.lab.reaching import Chances, Reaching, failures
 from orrery.lab.turns import HELLO_MS, WHOIS_MS
 from orrery.rollout.cohorts import Cohort, Named
+from orrery.rollout.conditions import Adopted
+from orrery.rollout.plan import Plan
 from orrery.vl1.push import PushSettings
 from orrery.wire.verbs import OK_HELLO_WORLDS_BYTES
+from orrery.wire.world import World
 from orrery.worlds.stage import PLACES
 
 DAY_MS = 86_400_000.0
@@ -50,6 +53,8 @@ class Step:
         required: share of the counted nodes that must have adopted it before the next; None: that
             of the forecast.
         cohorts: as for the forecast; None: those.
+        waits_for_all: whether all counted nodes must have adopted it before the next step, as the
+            conditions of a plan say, though fewer are required of a cohort.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Step:
     rotates: bool = False
     required: float | None = None
     cohorts: tuple[float, ...] | None = None
+    waits_for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +240,9 @@ class _Run:
                 now_ms = turns[-1].reached_ms + forecast.settle_ms if turns else 0.0
                 added = slice(begin, end)
                 confirmed_ms[added], lost_ms[added] = self._open(number, added, now_ms)
-                known_ms = first_time(confirmed_ms[:end], lost_ms[:end], required, now_ms)
+                last = step.waits_for_all and end == nodes
+                share = 1.0 if last else required
+                known_ms = first_time(confirmed_ms[:end], lost_ms[:end], share, now_ms)
                 adopted_ms = _told(self._adopted_ms[added], lost_ms[added], now_ms)
                 reached_ms = known_ms + CONDUCTOR_MS
                 turns.append(Turn(number, cohort, end - begin, now_ms, adopted_ms, reached_ms))
@@ -372,6 +380,29 @@ def shares_of(cohorts: Iterable[Cohort], nodes: int) -> tuple[float, ...]:
     # Where a small fleet has more names than nodes, the rest of the cohorts adds nobody.
     distinct = [end for end, after in pairwise((*ends, 2.0)) if end < after and end < 1]
     return (*distinct, 1.0)
+
+
+def steps_of(plan: Plan, start: World) -> tuple[Step, ...]:
+    """The steps of a plan, for a forecast.
+
+    Args:
+        plan: the plan.
+        start: the revision that it starts from.
+    """
+    steps = []
+    key = start.updates_must_be_signed_by
+    for step in plan.steps:
+        world = replace(plan.world(step, start.timestamp_ms + step.number), signature=bytes(96))
+        steps.append(
+            Step(
+                f"step {step.number}",
+                len(world.encode()),
+                rotates=step.names != key,
+                waits_for_all=any(isinstance(each, Adopted) for each in step.done),
+            )
+        )
+        key = step.names
+    return tuple(steps)
 
 
 class Spread(NamedTuple):

@@ -13,6 +13,7 @@ import pytest
 from orrery.cli.app import run
 from orrery.store import Sighting
 from orrery.wire.address import Address
+from tests.unit.cli.rolling import MOVED, rolling_home, wish
 from tests.unit.cli.running import Orrery
 from tests.unit.home.making import ONE, make_home
 
@@ -254,3 +255,22 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Non
     monkeypatch.setenv("TERM", "xterm")
     assert run(["forecast", "--nodes", "100", "--runs", "2"]) == 0
     assert "computing" in capfd.readouterr().err
+
+
+def test_the_steps_of_a_plan(
+    orrery: Orrery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rolling_home(tmp_path / "home") as home:
+        nothing = orrery("forecast", "--from-home", home.path, "--plan")
+        assert nothing.status == 1
+        assert "nothing to forecast" in nothing.err
+        wish(home, MOVED)
+        told = forecast(orrery, "--from-home", home.path, "--plan", "--nodes", "500")
+        monkeypatch.setenv("ORRERY_HOME", str(home.path))
+        assert forecast(orrery, "--plan", "--nodes", "500") == told
+        doubled = orrery("forecast", "--plan", "--steps", "3")
+    assert [curve["name"] for curve in told["curves"]] == ["step 1", "step 2"]
+    assert told["curves"][-1]["shares"][-1] == 1
+    assert [root["name"] for root in told["roots"]] == ["root-1"]
+    assert doubled.status == 2
+    assert "leave out --steps" in doubled.err

@@ -19,8 +19,10 @@ from orrery.lab.forecast import (
     Step,
     shares_of,
     spread,
+    steps_of,
 )
 from orrery.lab.load import Kind
+from orrery.lab.rehearsal.sample import make_sample
 from orrery.lab.traffic import hello_exchange
 from orrery.rollout.cohorts import EVERYBODY, Named, Share
 from orrery.vl1.limits import Allowance
@@ -271,3 +273,26 @@ def test_cohorts_of_a_rollout_as_shares() -> None:
 def test_the_middle_and_the_ends() -> None:
     assert spread([3, 1, 2]) == Spread(2, 1, 3)
     assert spread([3, 1, 2, 4]) == Spread(3, 1, 4)
+
+
+def test_the_steps_of_a_plan_with_what_each_asks_for() -> None:
+    script = make_sample(20)
+    start = script.chain.newest
+    steps = steps_of(script.order.plan, start)
+    assert [step.name for step in steps] == ["step 1", "step 2"]
+    assert [step.rotates for step in steps] == [True, False]
+    assert all(step.waits_for_all for step in steps)
+    # Four roots and two, in IPv4: 17 + 64 + 96 + 1 bytes, and 71 + 1 + 7 for each.
+    assert [step.world_bytes for step in steps] == [178 + 4 * 79, 178 + 2 * 79]
+
+
+def test_all_are_waited_for_where_a_step_says_so_though_fewer_are_required() -> None:
+    sleepy = fleet(churn=Sessions(0.2))
+    eager = Forecast((Step("first", 500), Step("second", 500)), (0.5, 1.0), required=0.5)
+    steps = tuple(replace(step, waits_for_all=True) for step in eager.steps)
+    patient = replace(eager, steps=steps)
+    hasty, waiting = eager.run(sleepy), patient.run(sleepy)
+    # The first cohort is no other, the last one is.
+    assert waiting.turns[1].opened_ms == hasty.turns[1].opened_ms
+    assert waiting.turns[2].opened_ms > waiting.turns[1].adopted_ms[2]
+    assert hasty.turns[2].opened_ms < hasty.turns[1].adopted_ms[2]

@@ -88,15 +88,15 @@ def describe_span(span_ms: int) -> str:
 def progress_sentence(view: RolloutView) -> str:
     """Where a rollout stands, in one line for a log."""
     rollout = view.rollout
-    steps = len(view.order.plan.steps)
-    said = f"step {rollout.step + 1} of {steps}, {rollout.state}"
-    if view.target_ms and not rollout.state.is_over:
-        last = view.cohorts[max(rollout.cohort, 0)]
-        counted = sum(cohort.counted for cohort in view.cohorts if cohort.is_open)
-        adopted = sum(cohort.adopted for cohort in view.cohorts if cohort.is_open)
-        if last.is_open:
-            said += f", {_short(last.name)} open, {adopted:,} of {counted:,} have it"
-    return f"{said}: {rollout.reason}" if rollout.reason else said
+    said = f"step {rollout.step + 1} of {len(view.order.plan.steps)}, {rollout.state}"
+    if rollout.reason:
+        said = f"{rollout.state}: {rollout.reason}"
+    if view.target_ms and any(cohort.is_open for cohort in view.cohorts):
+        if not rollout.state.is_over:
+            counted = sum(cohort.counted for cohort in view.cohorts if cohort.is_open)
+            adopted = sum(cohort.adopted for cohort in view.cohorts if cohort.is_open)
+            said += f" ({adopted:,} of {counted:,} nodes)"
+    return said
 
 
 def describe_view(view: RolloutView, now_ms: int) -> dict[str, Any]:

@@ -131,8 +131,8 @@ def test_it_is_followed_until_it_is_done(
     assert (result.status, result.err) == (0, "")
     assert result.out.splitlines()[-4:] == [
         "step 1 of 1, planned",
-        "step 1 of 1, running, 100% open, 2 of 5 have it",
-        "step 1 of 1, running, 100% open, 5 of 5 have it",
+        "step 1 of 1, running (2 of 5 nodes)",
+        "step 1 of 1, running (5 of 5 nodes)",
         "step 1 of 1, done",
     ]
     assert len(revisions(home)) == 2
@@ -183,7 +183,7 @@ def test_what_is_not_done_is_a_no(
     wish(home, ONE, MOVED)
     result = orrery("apply", "--yes")
     assert (result.status, said in result.err) == (1, True)
-    assert result.out.splitlines()[-1] == f"step 1 of 1, {state}: 3 nodes are silent"
+    assert result.out.splitlines()[-1] == f"{state}: 3 nodes are silent"
 
 
 def test_a_conductor_that_goes_away_is_waited_for_only_so_long(

@@ -180,7 +180,8 @@ class LapsedNetwork(FakeNetwork):
         self.lapse = lapse
         self._roots: dict[Address, Host] = {}
         self._leaves: dict[Address, Host] = {}
-        self._steady: set[Host] = set()
+        # A dict, because a set of these has another order in each run.
+        self._steady: dict[Host, None] = {}
         self._restless_until_ms = 0
         self._calling_until_ms = 0
         self._found: dict[Address, list[_Way]] = {}
@@ -205,7 +206,7 @@ class LapsedNetwork(FakeNetwork):
     def replace(self, host: Host, node: LapsedRoot | LapsedLeaf) -> None:  # type: ignore[override]
         """Restart a host: a new node behind the same sockets."""
         self._introduce(node)
-        self._steady.discard(host)
+        self._steady.pop(host, None)
         super().replace(host, node)
 
     def _introduce(self, node: LapsedRoot | LapsedLeaf) -> None:
@@ -216,13 +217,13 @@ class LapsedNetwork(FakeNetwork):
     def put_to_sleep(self, host: Host) -> None:
         """Stop a host; the rounds of a leaf until now are made up for."""
         self._settle(host)
-        self._steady.discard(host)
+        self._steady.pop(host, None)
         super().put_to_sleep(host)
 
     def wake(self, host: Host) -> None:
         """Let a host go on: a leaf looks after its roots at once."""
         host.is_up = True
-        self._steady.discard(host)
+        self._steady.pop(host, None)
         host.node.tick(self.now_ms)
         self.rounds += 1
         self._drain(host)
@@ -246,7 +247,7 @@ class LapsedNetwork(FakeNetwork):
             if host.is_up:
                 self._schedule_tick(host)
         for host in tuple(self._steady):
-            self._steady.discard(host)
+            self._steady.pop(host, None)
             if host.is_up:
                 self._schedule_tick(host)
 
@@ -285,7 +286,7 @@ class LapsedNetwork(FakeNetwork):
     def _receive(self, host: Host, datagram: bytes, path: Path) -> None:
         if isinstance(host.node, LapsedLeaf):
             self._settle(host)
-            self._steady.discard(host)
+            self._steady.pop(host, None)
         elif self.listener is not None:
             self.listener(datagram, host, host.endpoints[path.socket])
         super()._receive(host, datagram, path)
@@ -305,7 +306,7 @@ class LapsedNetwork(FakeNetwork):
             if self.lapse and not leaf.is_busy and self._leave_out_round(host, leaf):
                 self.left_out += 1
                 if self._is_steady(host, leaf):
-                    self._steady.add(host)
+                    self._steady[host] = None
                     return
                 self._schedule_tick(host)
                 return

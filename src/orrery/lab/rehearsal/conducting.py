@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from orrery.home.rolling import cohorts_of, uncounted_of
 from orrery.lab.rehearsal.cast import Cast
+from orrery.lab.rehearsal.steps import Stage
 from orrery.rollout.cohorts import Cohorts
 from orrery.rollout.conditions import Condition, Evidence
 from orrery.rollout.conductor import (
@@ -28,7 +28,7 @@ from orrery.rollout.order import Order
 from orrery.rollout.places import Place
 from orrery.rollout.progress import Progress
 from orrery.rollout.state import RolloutState
-from orrery.rollout.tally import CohortCount, Report, Tally
+from orrery.rollout.tally import Report, Tally
 from orrery.wire.address import Address
 from orrery.wire.world import World
 from orrery.worlds.chain import Chain
@@ -52,20 +52,6 @@ class Known:
     habit: Habit
 
 
-class Stage(NamedTuple):
-    """Something that happened to the rollout.
-
-    Attributes:
-        at_ms: when.
-        position: where it stood from then on.
-        cohorts: how far each cohort was.
-    """
-
-    at_ms: int
-    position: Position
-    cohorts: tuple[CohortCount, ...]
-
-
 class Conducting:
     """A rollout that is carried out.
 
@@ -83,7 +69,6 @@ class Conducting:
         position: where the rollout stands.
         cohorts: as they are asked for.
         history: every change of state, step or cohort.
-        published_ms: when the revision of each timestamp was published.
     """
 
     def __init__(
@@ -99,8 +84,6 @@ class Conducting:
         self.order = order
         self.chain = chain
         self.cohorts: Cohorts = cohorts_of(order, chain.newest)
-        self.history: list[Stage] = []
-        self.published_ms: dict[int, int] = {}
         self._cast = cast
         self._known = known
         self._serve = serve
@@ -115,6 +98,7 @@ class Conducting:
             served=None,
             progress=Progress(revisions=(chain.newest.timestamp_ms,), clock_ms=now_ms),
         )
+        self.history: list[Stage] = [Stage(now_ms, self.position)]
         self._tally = self._new_tally(now_ms)
 
     # -- what roots report -------------------------------------------------------------------------
@@ -165,13 +149,13 @@ class Conducting:
             position, act = decide(self.order, self.cohorts, self.position, facts)
             if (position, act) == (self.position, Act.NOTHING):
                 return
-            self._move(position, now_ms, facts.cohorts)
+            self._move(position, now_ms)
             if act is Act.ALLOCATE:
                 timestamp_ms = max(now_ms, self.chain.newest.timestamp_ms + 1)
                 progress = replace(self.position.progress, signing_ms=timestamp_ms)
-                self._move(replace(self.position, progress=progress), now_ms, facts.cohorts)
+                self._move(replace(self.position, progress=progress), now_ms)
             elif act is Act.PUBLISH:
-                self._publish(now_ms, facts.cohorts)
+                self._publish(now_ms)
         raise AssertionError("the conductor goes in a circle")
 
     def roll_back(self, now_ms: int) -> None:
@@ -187,7 +171,6 @@ class Conducting:
         self._move(
             replace(self.position, state=RolloutState.RUNNING, progress=progress),
             now_ms,
-            self._tally.cohorts,
         )
 
     def wanted(self, answering: Collection[Place], now_ms: int) -> Condition | None:
@@ -203,24 +186,18 @@ class Conducting:
         evidence = self._facts(now_ms, answering).evidence
         return next((each for each in conditions if not each.is_met(evidence)), None)
 
-    def _publish(self, now_ms: int, cohorts: Iterable[CohortCount]) -> None:
+    def _publish(self, now_ms: int) -> None:
         before = self.chain.newest
         world: World = next_world(self.order, self.position, self.chain.revisions)
         signed = self._cast.sign(world, before.updates_must_be_signed_by)
         self.chain = self.chain.extend(signed)
-        self.published_ms[signed.timestamp_ms] = now_ms
-        self._move(published(self.position, signed.timestamp_ms, now_ms), now_ms, cohorts)
+        self._move(published(self.position, signed.timestamp_ms, now_ms), now_ms)
         self._serve()
 
-    def _move(self, position: Position, now_ms: int, cohorts: Iterable[CohortCount]) -> None:
+    def _move(self, position: Position, now_ms: int) -> None:
         before, self.position = self.position, position
-        if (before.state, before.step, before.cohort, before.reason) != (
-            position.state,
-            position.step,
-            position.cohort,
-            position.reason,
-        ):
-            self.history.append(Stage(now_ms, position, tuple(cohorts)))
+        if _told_of(before) != _told_of(position):
+            self.history.append(Stage(now_ms, position))
         if target_of(self.order, position, self.chain.revisions) != self._tally.target:
             self._took_ms.clear()
             self._tally = self._new_tally(now_ms)
@@ -265,3 +242,8 @@ class Conducting:
             health=tally.health(now_ms),
             lagging=tally.lagging(self.position.cohort, progress.opened_ms),
         )
+
+
+def _told_of(at: Position) -> tuple[object, ...]:
+    """What the history tells of."""
+    return at.state, at.step, at.cohort, at.reason, at.progress.revisions

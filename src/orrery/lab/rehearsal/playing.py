@@ -9,26 +9,16 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from random import Random
 
-import numpy as np
-
 from orrery.errors import UsageError
-from orrery.lab.curve import TOLD_SHARES, first_time, measure
 from orrery.lab.lapse import LapsedLeaf, LapsedNetwork, LapsedRoot
 from orrery.lab.network import START_MS, Host, Link, Nat, NatKind
 from orrery.lab.rehearsal.cast import Cast
 from orrery.lab.rehearsal.conducting import Conducting, Known
 from orrery.lab.rehearsal.faults import Fault, FaultKind
-from orrery.lab.rehearsal.outcome import (
-    CohortOutcome,
-    Happening,
-    Lost,
-    Outage,
-    Outcome,
-    RootOutcome,
-    StepOutcome,
-)
+from orrery.lab.rehearsal.outcome import Happening, Lost, Outage, Outcome, RootOutcome
 from orrery.lab.rehearsal.script import MINUTE_MS, Actor, Script
 from orrery.lab.rehearsal.sleeping import Turn, plan_nights
+from orrery.lab.rehearsal.steps import Stage, tell_steps
 from orrery.lab.seeded import seeded_entropy
 from orrery.rollout.conditions import Answering, Stopped
 from orrery.rollout.health import Habit
@@ -664,7 +654,19 @@ class Play:
             reason=position.reason,
             ended_ms=(self._ended_ms or network.now_ms) - self._begin_ms,
             virtual_ms=virtual_ms,
-            steps=tuple(self._steps()),
+            steps=tuple(
+                tell_steps(
+                    self._order.plan,
+                    conducting.cohorts,
+                    [Stage(at - self._begin_ms, where) for at, where in conducting.history],
+                    {
+                        member.actor.address: {
+                            took: at - self._begin_ms for took, at in member.taken.items()
+                        }
+                        for member in self._members
+                    },
+                )
+            ),
             stranded=tuple(stranded),
             forsaken=tuple(forsaken),
             failed=tuple(failed),
@@ -720,70 +722,6 @@ class Play:
         if self._conducting.chain.revision_at(holds_ms) is None:
             return f"holds {holds_ms}, which is no revision of this chain: nothing leads on from it"
         return f"holds revision {holds_ms} and has not taken what it was to be handed"
-
-    def _steps(self) -> Iterator[StepOutcome]:
-        conducting, world_id = self._conducting, self._chain.world_id
-        revisions = conducting.position.progress.revisions
-        exempt = {a for group in self._order.plan.exempt for a in group.addresses}
-        counted = [m for m in self._members if m.actor.address not in exempt]
-        cohort_of = np.array(
-            [conducting.cohorts.cohort_of(world_id, m.actor.address) for m in counted], np.intp
-        )
-        for number, step in enumerate(self._order.plan.steps):
-            timestamp_ms = revisions[number + 1] if len(revisions) > number + 1 else 0
-            adopted = np.array([self._adopted_ms(m, timestamp_ms) for m in counted])
-            opened = self._opened_ms(number)
-            done_ms = self._done_ms(number)
-            cohorts = []
-            for cohort, entry in enumerate(conducting.cohorts):
-                opened_ms = opened.get(cohort)
-                mine = adopted[cohort_of == cohort]
-                told = tuple(
-                    first_time(mine, None, share, opened_ms or 0.0) if len(mine) else math.inf
-                    for share in TOLD_SHARES
-                )
-                later = [at_ms for other, at_ms in opened.items() if other > cohort]
-                passed_ms = min(later, default=done_ms)
-                cohorts.append(
-                    CohortOutcome(
-                        str(entry),
-                        len(mine),
-                        opened_ms,
-                        told,
-                        passed_ms if opened_ms is not None else None,
-                    )
-                )
-            published_ms = conducting.published_ms.get(timestamp_ms)
-            yield StepOutcome(
-                number=step.number,
-                changes=self._script.order.plan.steps[number].changes,
-                timestamp_ms=timestamp_ms,
-                published_ms=None if published_ms is None else published_ms - self._begin_ms,
-                done_ms=done_ms,
-                cohorts=tuple(cohorts),
-                curve=measure(f"step {step.number}", adopted),
-            )
-
-    def _adopted_ms(self, member: _Member, timestamp_ms: int) -> float:
-        """When a node had a revision, or one that follows it."""
-        times = [at for taken, at in member.taken.items() if 0 < timestamp_ms <= taken]
-        return min(times) - self._begin_ms if times else math.inf
-
-    def _opened_ms(self, step: int) -> dict[int, float]:
-        """When each cohort was opened first in a step."""
-        opened: dict[int, float] = {}
-        for stage in self._conducting.history:
-            at = stage.position
-            if at.step == step and at.cohort >= 0 and at.progress.has_published(step):
-                opened.setdefault(at.cohort, float(stage.at_ms - self._begin_ms))
-        return opened
-
-    def _done_ms(self, step: int) -> float | None:
-        for stage in self._conducting.history:
-            at = stage.position
-            if at.step > step or (at.state is RolloutState.DONE and at.step == step):
-                return float(stage.at_ms - self._begin_ms)
-        return None
 
 
 def rehearse(script: Script, report: Report | None = None) -> Outcome:

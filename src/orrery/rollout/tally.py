@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from orrery.rollout.cohorts import Cohorts
@@ -282,6 +283,21 @@ class Tally:
         """Nodes that took the revision and are not known to be well, the last ones first."""
         takers = self._takers
         return sorted(self._waiting, key=lambda each: -takers[each].took_ms)[:MOST_ASKED]
+
+    def to_wake(self, since_ms: int) -> list[Address]:
+        """Nodes that were given the revision, do not have it, and were heard from since.
+
+        One that wakes shows it by its answer, and need not be waited for until it speaks by itself.
+        """
+        cohort, _ = self._stage
+        missing = (
+            address
+            for address, node in self._nodes.items()
+            if node.cohort <= cohort
+            and node.seen_ms >= since_ms
+            and node.holds_ms not in self.target.enough
+        )
+        return list(islice(missing, MOST_ASKED))
 
     def health(self, now_ms: int) -> Health:
         """What became of the nodes that took the revision."""

@@ -22,6 +22,7 @@ from orrery.rollout.order import Order
 from orrery.rollout.places import Place, places_of
 from orrery.rollout.tally import LONG_CALL_BACK_MS, MOST_ASKED, Report, Tally, Target, places_at
 from orrery.store import Hearing, Rollout, Standing, Store
+from orrery.vl1.peer import PATH_EXPIRATION_MS
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.verbs import WorldHeld
@@ -29,6 +30,8 @@ from orrery.worlds.chain import Chain
 
 FORGET_MS = 60_000
 """How often nodes are looked through that are beyond the horizon by now."""
+WAKE_MS = 10_000
+"""How often nodes are asked that do not have what they were given, as long as there is a way."""
 CLOCK_STEP_MS = 2_000
 """A wall clock that moved this much against the steady one was set."""
 
@@ -65,6 +68,7 @@ class Job:
         self._tally: Tally | None = None
         self._change = -1
         self._forgotten_ms = 0
+        self._woken_ms = 0
         self._clock_offset_ms: int | None = None
 
     def forget(self) -> None:
@@ -119,9 +123,18 @@ class Job:
         )
 
     def nodes_to_ask(self, now_ms: int) -> list[Address]:
-        """Nodes that took the revision lately, of which it is to be known that they are there."""
-        if self._tally is not None:
-            return self._tally.to_ask()
+        """Nodes of which it is to be known whether they are there.
+
+        Those that took the revision lately, and now and then those that were given it and do not
+        have it.
+        """
+        tally = self._tally
+        if tally is not None:
+            asked = tally.to_ask()
+            if not 0 <= now_ms - self._woken_ms < WAKE_MS:
+                self._woken_ms = now_ms
+                asked += tally.to_wake(now_ms - PATH_EXPIRATION_MS)
+            return asked
         # Another process counts: what this one knows is who took it, not whether they are well.
         target = target_of(self.order, position_of(self.rollout), self._read_chain().revisions)
         if not target.timestamp_ms:

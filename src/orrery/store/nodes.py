@@ -210,7 +210,8 @@ def _record_holdings(
             }
 
     for seen in sightings:
-        hold(seen.address, seen.planet_id, seen.planet_timestamp_ms, seen.seen_at_ms, "hello")
+        if seen.planet_timestamp_ms:  # a root that asks what we hold says that it holds nothing
+            hold(seen.address, seen.planet_id, seen.planet_timestamp_ms, seen.seen_at_ms, "hello")
         for moon_id, timestamp_ms in seen.moons:
             hold(seen.address, moon_id, timestamp_ms, seen.seen_at_ms, "hello")
     # Adoptions last: one that was learned in the same millisecond came after the HELLO.

@@ -189,6 +189,18 @@ def test_who_returns_for_what_was_before() -> None:
     assert tally.lagging(0, NOW_MS + 1) == 0
 
 
+def test_who_lacks_it_is_called_as_long_as_there_is_a_way() -> None:
+    tally = tally_of(KEPT)
+    tally.note(Report(ONE, BEFORE, NOW_MS + 5))
+    tally.note(Report(THREE, BEFORE, NOW_MS + 5))
+    assert tally.to_wake(NOW_MS) == []  # it was given to nobody
+    assert tally.lagging(1, NOW_MS + 5) == 2
+    assert set(tally.to_wake(NOW_MS + 1)) == {ONE, THREE}
+    assert len(tally.to_wake(NOW_MS)) == 3
+    take(tally, ONE, NOW_MS + 6)
+    assert tally.to_wake(NOW_MS + 1) == [THREE]
+
+
 @pytest.mark.parametrize(
     ("here", "expected"),
     [

@@ -34,6 +34,7 @@ class Atlas:
     __slots__ = (
         "_conflicts",
         "_contents",
+        "_in_conflict",
         "_numbers",
         "_owners",
         "_reaches",
@@ -71,6 +72,7 @@ class Atlas:
             for reach in (Reach.IPV4, Reach.IPV6, Reach.BOTH)
         }
         self._conflicts = self._find_conflicts(landscape.in_turn)
+        self._in_conflict = sum(1 << number for number in self._conflicts)
 
     def bits(self, places: Iterable[Place]) -> Bits:
         """The set of these places; those that are not here are left out."""
@@ -128,10 +130,6 @@ class Atlas:
         for number in _iter_numbers(bits & self._in_conflict):
             found |= self._conflicts[number]
         return found
-
-    @property
-    def _in_conflict(self) -> Bits:
-        return sum(1 << number for number in self._conflicts)
 
     def _sort_by_root(self) -> tuple[tuple[Bits, Bits], ...]:
         owned: dict[Identity, Bits] = {}

@@ -6,7 +6,7 @@ own. So three steps are the most that are tried. In between a revision lists who
 what endpoints are published or wanted: leaving out some could only take ways from nodes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, combinations, zip_longest
 from typing import NamedTuple
 
@@ -98,6 +98,8 @@ class Search:
             for waits_first in (False, True) if length else (True,):
                 holders = self._at_newest if waits_first else self._holders
                 for publications in self._iter_publications(length):
+                    if not self._could_be_safe(publications, holders):
+                        continue
                     found = self._continue(
                         publications, holders, self._newest, self._rules.atlas.alive
                     )
@@ -161,6 +163,18 @@ class Search:
         ]
         kept = filter(None, chain.from_iterable(zip_longest(*sorts, fillvalue=0)))
         return sum(place for _, place in zip(range(MAX_ENDPOINTS), kept, strict=False))
+
+    def _could_be_safe(
+        self, publications: Iterable[Publication], holders: tuple[Holder, ...]
+    ) -> bool:
+        """Whether these would be safe if all places ran at once: one more never does harm."""
+        rules, before = self._rules, self._newest
+        everything = rules.atlas.alive | rules.atlas.later
+        for step in publications:
+            if not rules.is_safe(holders, before.content, step, everything):
+                return False
+            holders, before = rules.holders_of(step), step
+        return True
 
     def _continue(
         self,

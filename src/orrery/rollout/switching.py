@@ -1,15 +1,18 @@
 """Starting places for a step, and stopping those that stand in their way, one after another."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from itertools import combinations, product
+from math import prod
 from typing import NamedTuple
 
 from orrery.rollout.atlas import Bits, iter_single
 from orrery.rollout.places import Reach
 from orrery.rollout.rules import Holder, Rules
 
-_MOST_CHOICES = 729
+_MOST_CHOICES = 81
 """More ways to switch are not tried one by one: then it is all, half or none."""
+_MOST_PARTED = 3
+"""So many places are parted in all ways."""
 
 
 class Switch(NamedTuple):
@@ -35,18 +38,12 @@ def iter_choices(rules: Rules, content: Bits, goal: Bits, running: Bits) -> Iter
         partners = atlas.roots(atlas.conflicts(place) & running)
         signature = atlas.roots(place), partners, place & atlas.within(Reach.IPV4) and 1
         families[signature] = families.get(signature, 0) | place
-    # Half of them: both roots run for a while, each at some of the endpoints.
-    choices = [
-        (0, _half(some), some) if some & (some - 1) else (0, some) for some in families.values()
-    ]
-    count = 1
-    for choice in choices:
-        count *= len(choice)
-    ways: Iterable[Sequence[Bits]] = (
-        product(*choices)
-        if count <= _MOST_CHOICES
-        else ([choice[min(which, len(choice) - 1)] for choice in choices] for which in range(3))
-    )
+    choices = [_parts(some) for some in families.values()]
+    ways: Iterable[Sequence[Bits]] = product(*choices)
+    if prod(map(len, choices)) > _MOST_CHOICES:
+        ways = zip(
+            *((parts[0], parts[len(parts) // 2], parts[-1]) for parts in choices), strict=True
+        )
     for started in sorted({sum(way) for way in ways}, key=lambda bits: (bits.bit_count(), bits)):
         yield free | started
 
@@ -98,9 +95,13 @@ def _switches(rules: Rules, running: Bits, starts: Bits) -> Iterator[Switch]:
     yield from found.values()
 
 
-def _half(places: Bits) -> Bits:
-    """Every second place of a set."""
-    chosen = 0
-    for number, place in enumerate(iter_single(places)):
-        chosen |= place if number % 2 else 0
-    return chosen
+def _parts(places: Bits) -> tuple[Bits, ...]:
+    """Parts of a set, from none to all: every one of a small set, half of a large one.
+
+    With a part both roots run for a while, each at some of the endpoints.
+    """
+    members = tuple(iter_single(places))
+    if len(members) > _MOST_PARTED:
+        return 0, sum(members[::2]), places
+    sizes = range(len(members) + 1)
+    return tuple(sum(part) for size in sizes for part in combinations(members, size))

@@ -1,29 +1,36 @@
 """Rollouts carried out by real servers, over real sockets, with leaves that follow."""
 
+import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orrery.home import Home, rotate_key
-from orrery.home.rolling import begin
+from orrery.home import Home, lock_keys, rotate_key, unlock_keys
+from orrery.home.rolling import CONDUCTOR_LEASE, begin, pause, resume, roll_back
+from orrery.rollout.cohorts import EVERYBODY, Named
 from orrery.rollout.conditions import Adopted, Answering, Condition, Heard
 from orrery.rollout.order import Order
 from orrery.rollout.places import places_of
 from orrery.rollout.state import RolloutState
 from orrery.store import Rollout
-from orrery.vl1.events import UpstreamAnswered
+from orrery.vl1.events import UpstreamAnswered, WorldTaken
 from orrery.wire.world import Root, World
 from tests.e2e.processes import Serving
+from tests.unit.custody.locks import quick_lock
 from tests.unit.home.making import make_home
 from tests.unit.rollout.ordering import order_of, plan_of, step_of
 from tests.unit.server.serving import Crowd, eventually, free_port, loopback, wall_ms
 from tests.unit.store.making import identity
 
 SETTLE_MS = 300
+PATIENCE_S = 120
+"""Ends a test that waits in vain; nothing is measured by it."""
 
 
 class Town:
@@ -89,7 +96,9 @@ class Town:
         )
 
     async def until(self, *states: RolloutState) -> Rollout:
-        await eventually(lambda: self.rollout.state in states)
+        async with asyncio.timeout(PATIENCE_S):
+            while self.rollout.state not in states:
+                await asyncio.sleep(0.05)
         return self.rollout
 
     def holds(self) -> set[int]:
@@ -117,6 +126,9 @@ async def running(town: Town, *starts: object) -> AsyncIterator[list[Serving]]:
             await server.end()
 
 
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
+
+
 async def test_a_fleet_moves_from_one_root_to_another_with_another_key(town: Town) -> None:
     with Home.open(town.path, writer=True) as home:
         rotate_key(home, "home", wall_ms(), os.urandom)
@@ -134,3 +146,90 @@ async def test_a_fleet_moves_from_one_root_to_another_with_another_key(town: Tow
     ]
     assert World.decode((town.path / "planet").read_bytes()) == chain.newest
     assert done.served is None
+
+
+async def test_who_carries_it_out_is_killed_and_the_other_takes_over(town: Town) -> None:
+    async with running(town, town.serve_first, town.serve_second) as servers:
+        await eventually(lambda: len(town.home.store.standings(town.planet.id)) >= 12)
+        town.begin(town.order())
+        await town.until(RolloutState.SETTLING)
+        lease = town.home.store.lease(CONDUCTOR_LEASE)
+        assert lease is not None
+        number = 0 if lease.holder.startswith(f"{town.first.identity.address:010x}") else 1
+        servers[number].send(signal.SIGKILL)
+        await servers[number].process.wait()
+        # The root is gone with its conductor; both are to be had again, and one of them goes on.
+        servers[number] = await (town.serve_first, town.serve_second)[number]()
+        done = await town.until(RolloutState.DONE, RolloutState.PAUSED, RolloutState.STOPPED)
+        assert (done.state, done.reason) == (RolloutState.DONE, "every step is done")
+        chain = town.home.store.chain(town.planet.id)
+        assert town.holds() == {chain.newest.timestamp_ms}
+        taken_over = town.home.store.lease(CONDUCTOR_LEASE)
+        assert taken_over is not None
+        assert taken_over.token > lease.token
+    assert len(chain) == 3
+
+
+async def test_it_is_paused_resumed_and_taken_back_while_it_runs(town: Town) -> None:
+    order = town.order(cohorts=(Named(frozenset({identity(2).address})), EVERYBODY))
+    async with running(town, town.serve_first, town.serve_second):
+        await eventually(lambda: len(town.home.store.standings(town.planet.id)) >= 12)
+        town.begin(replace(order, settle_ms=600_000))
+        await town.until(RolloutState.SETTLING)
+        paused = pause(town.home, "home", wall_ms())
+        resume(town.home, "home", wall_ms())
+        await town.until(RolloutState.SETTLING)
+        assert town.rollout.version > paused.version + 1
+        newest = town.home.store.chain(town.planet.id).newest
+        assert town.holds() == {town.planet.timestamp_ms, newest.timestamp_ms}
+        assert town.crowd.told(WorldTaken) == {0}
+        # What is not in the plan: the canary's user wants it back at once.
+        roll_back(town.home, "home", wall_ms())
+        await eventually(lambda: len(town.home.store.chain(town.planet.id)) == 3)
+        back = town.home.store.chain(town.planet.id).newest
+        await eventually(lambda: back.timestamp_ms in town.holds())
+        assert town.crowd.told(WorldTaken) == {0}
+        assert back.roots == town.planet.roots
+    assert town.rollout.state is RolloutState.SETTLING
+
+
+@pytest.mark.slow
+async def test_a_canary_that_vanishes_stops_it(town: Town) -> None:
+    """The only root of the revision is dead, and nothing was asked before: the worst of plans."""
+    order = town.order(cohorts=(Named(frozenset({identity(2).address})), EVERYBODY))
+    step = step_of(1, (town.second,), town.planet.updates_must_be_signed_by)
+    order = replace(order, plan=plan_of(town.planet, step))
+    async with running(town, town.serve_first):
+        await eventually(lambda: len(town.home.store.standings(town.planet.id)) >= 12)
+        # The other root was here once: so it would be known that a node is heard there.
+        second = await town.serve_second()
+        town.begin(order)
+        await eventually(lambda: len(town.home.store.roots()) == 2)
+        assert await second.end() == 0
+        paused = await town.until(RolloutState.PAUSED)
+        assert "revision" in paused.reason
+        assert town.crowd.told(WorldTaken) == {0}
+        roll_back(town.home, "home", wall_ms())
+        back = await town.until(RolloutState.ROLLED_BACK)
+        newest = town.home.store.chain(town.planet.id).newest
+        await eventually(lambda: newest.timestamp_ms in town.holds())
+        assert back.served is None
+        assert newest.roots == town.planet.roots
+
+
+async def test_a_locked_key_pauses_it_until_it_is_opened(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_lock(monkeypatch)
+    with Home.open(town.path, writer=True, passphrase=lambda _: "four words of mine") as home:
+        lock_keys(home, "home", wall_ms())
+    async with running(town, town.serve_first, town.serve_second):
+        await eventually(lambda: len(town.home.store.standings(town.planet.id)) >= 12)
+        town.begin(town.order())
+        paused = await town.until(RolloutState.PAUSED)
+        assert "run `orrery key unlock`" in paused.reason
+        with Home.open(town.path, writer=True, passphrase=lambda _: "four words of mine") as home:
+            unlock_keys(home, "home", wall_ms())
+        resume(town.home, "home", wall_ms())
+        done = await town.until(RolloutState.DONE, RolloutState.PAUSED)
+        assert done.state is RolloutState.DONE

@@ -142,8 +142,8 @@ def own_endpoints(
     """At which of the endpoints that Worlds list for a root it receives, as far as it can tell.
 
     One that it is bound to, or that is an address of this machine where it is bound to all. On a
-    machine that has none of the listed addresses, because it is behind a NAT, those whose port and
-    family it is bound to.
+    machine that has none of the listed addresses of a family, because it is behind a NAT, those
+    whose port it is bound to.
 
     Args:
         listed: what Worlds list.
@@ -161,7 +161,8 @@ def own_endpoints(
         for endpoint in candidates
         if endpoint in set(bound) or (is_ours[endpoint.ip] and _has_wildcard(bound, endpoint))
     }
-    return tuple(sorted(exact or candidates))
+    told = {endpoint.family for endpoint in exact}
+    return tuple(sorted(exact | {each for each in candidates if each.family not in told}))
 
 
 def _has_wildcard(bound: Iterable[Endpoint], endpoint: Endpoint) -> bool:

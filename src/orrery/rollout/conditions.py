@@ -58,7 +58,10 @@ class Adopted:
     def missing(self, evidence: Evidence) -> tuple[int, tuple[Address, ...]]:
         """How many nodes lack it, and which of the roots."""
         enough = frozenset(evidence.revisions[self.step :])
-        nodes = sum(count for held, count in evidence.holders.items() if held not in enough)
+        # Who only waits for a moon holds nothing that could be old.
+        nodes = sum(
+            count for held, count in evidence.holders.items() if held and held not in enough
+        )
         return nodes, tuple(
             address for address in self.roots if evidence.installed.get(address) not in enough
         )

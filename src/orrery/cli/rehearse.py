@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from orrery.home.planning import Told
     from orrery.lab.churn import Churn
     from orrery.lab.rehearsal.outcome import Outcome
+    from orrery.lab.rehearsal.playing import Report
     from orrery.lab.rehearsal.script import Script
 
 _SAMPLE_NODES = 200
+_LOOPBACK_NODES = 40
 
 
 def rehearse(
@@ -90,6 +92,14 @@ def rehearse(
         bool,
         typer.Option("--roll-back", help="Roll back when the rollout pauses by itself."),
     ] = False,
+    loopback: Annotated[
+        bool,
+        typer.Option(
+            "--loopback",
+            help="With real processes and sockets on this machine, in real time: up to 500 nodes, "
+            "at most for --for (3m), spans of faults in seconds.",
+        ),
+    ] = False,
     every_packet: Annotated[
         bool,
         typer.Option(
@@ -136,10 +146,12 @@ def rehearse(
         )
 
     if sample:
-        script = _sample(nodes or _SAMPLE_NODES, churn(None), seed)
+        usual = _LOOPBACK_NODES if loopback else _SAMPLE_NODES
+        script = _sample(nodes or usual, churn(None), seed)
     else:
         seen = None if offline or always_on or daily else session
-        script = _from_home(home, world, told, nodes, churn, seen)
+        some = _LOOPBACK_NODES if loopback else None
+        script = _from_home(home, world, told, nodes or some, churn, seen)
     script = replace(
         script,
         surroundings=Surroundings(
@@ -154,7 +166,7 @@ def rehearse(
         lapse=not every_packet,
         seed=seed,
     )
-    outcome = _play(script)
+    outcome = _play(script, loopback=loopback)
     if svg is not None:
         rehearse_view.draw(svg, script, outcome)
     if as_json:
@@ -196,7 +208,7 @@ def _from_home(
         return stage(home, planned, choose(seen), nodes)
 
 
-def _play(script: Script) -> Outcome:
+def _play(script: Script, *, loopback: bool) -> Outcome:
     """Play it; a line shows how far it is."""
     from rich.console import Console
 
@@ -204,7 +216,19 @@ def _play(script: Script) -> Outcome:
     from orrery.lab.rehearsal.playing import rehearse as play
 
     console = Console(stderr=True, highlight=False, markup=False)
+    if loopback:
+        play = _play_on_loopback
     if not console.is_terminal:
         return play(script)
     with console.status("") as status:
         return play(script, lambda at_ms, what: status.update(f"{clock(at_ms)}  {what[:60]}"))
+
+
+def _play_on_loopback(script: Script, report: Report | None = None) -> Outcome:
+    import asyncio
+    import tempfile
+
+    from orrery.lab.rehearsal.loopback import rehearse_on_loopback
+
+    with tempfile.TemporaryDirectory(prefix="orrery-rehearsal-") as directory:
+        return asyncio.run(rehearse_on_loopback(script, Path(directory), report))

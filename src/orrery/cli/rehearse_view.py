@@ -35,7 +35,7 @@ def draw(path: Path, script: Script, outcome: Outcome) -> None:
     picture = draw_svg(
         outcome.curves,
         title=f"Rehearsal: {len(outcome.steps)} steps, {outcome.nodes:,} nodes",
-        subtitle=f"{script.churn.describe()}; {_network(script)}",
+        subtitle=_fleet(script, outcome) + ("" if outcome.on_loopback else f"; {_network(script)}"),
         openings_ms=[
             cohort.opened_ms
             for step in outcome.steps
@@ -51,6 +51,16 @@ def draw(path: Path, script: Script, outcome: Outcome) -> None:
         path.write_text(picture, encoding="utf-8")
     except OSError as error:
         raise UnreadableError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _fleet(script: Script, outcome: Outcome) -> str:
+    if not outcome.on_loopback:
+        return script.churn.describe()
+    from orrery.lab.churn import Sessions
+    from orrery.lab.rehearsal.loopback import SLEEP_S
+
+    asleep = script.churn.offline if isinstance(script.churn, Sessions) else 0.0
+    return f"{asleep * 100:.3g} % of the nodes asleep for the first {SLEEP_S:.0f} s"
 
 
 def _network(script: Script) -> str:
@@ -95,6 +105,7 @@ def describe(script: Script, outcome: Outcome) -> dict[str, Any]:
         "state": str(outcome.state),
         "reason": outcome.reason,
         "world": f"{script.chain.world_id:016x}",
+        "loopback": outcome.on_loopback,
         "nodes": outcome.nodes,
         "counted": outcome.counted,
         "seed": script.seed,
@@ -168,8 +179,9 @@ def _render(script: Script, outcome: Outcome) -> Iterator[RenderableType]:
         yield ""
         yield "share of the nodes that hold the revision of each step"
         yield from draw_text(outcome.curves)
-    yield ""
-    yield _roots(outcome)
+    if outcome.roots:
+        yield ""
+        yield _roots(outcome)
     if outcome.course:
         yield ""
         yield _course(outcome)
@@ -188,8 +200,9 @@ def _facts(script: Script, outcome: Outcome) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="cyan", no_wrap=True)
     facts.add_column()
-    facts.add_row("fleet", script.churn.describe())
-    facts.add_row("network", _network(script))
+    facts.add_row("fleet", _fleet(script, outcome))
+    if not outcome.on_loopback:
+        facts.add_row("network", _network(script))
     facts.add_row(
         "rollout",
         f"cohorts {', '.join(map(_short, order.cohorts))}; settle {format_span(order.settle_ms)}, "
@@ -199,11 +212,13 @@ def _facts(script: Script, outcome: Outcome) -> RenderableType:
     )
     if script.faults:
         facts.add_row("faults", ", ".join(map(str, script.faults)))
-    facts.add_row(
-        "played",
+    played = (
         f"{format_time(outcome.virtual_ms)} of virtual time, {outcome.packets:,} packets; "
-        f"{outcome.left_out:,} rounds of idle nodes were reckoned",
+        f"{outcome.left_out:,} rounds of idle nodes were reckoned"
     )
+    if outcome.on_loopback:
+        played = f"{format_time(outcome.virtual_ms)}, by processes on this machine over UDP"
+    facts.add_row("played", played)
     steps = len(outcome.steps)
     title = (
         f"rehearsal: {outcome.nodes:,} nodes, {steps} step{'s' * (steps != 1)}, seed {script.seed}"

@@ -135,6 +135,8 @@ class Outcome:
         packets: how many were sent.
         rounds: how many rounds of leaves were played with packets.
         left_out: how many were reckoned, as nothing hung on them.
+        on_loopback: whether it was played by processes, in real time; then of roots, packets and
+            rounds nothing is known.
     """
 
     nodes: int
@@ -154,6 +156,7 @@ class Outcome:
     packets: int
     rounds: int
     left_out: int
+    on_loopback: bool = False
 
     @property
     def passed(self) -> bool:

@@ -82,11 +82,18 @@ def hard_cases() -> list[Case]:
             [root(number, places[number - 1]) for number in range(5, 9)],
             names="b",
         ),
-        # New identities for all machines.
+        # New identities for all machines, each with many endpoints.
         case_of(
-            [root(number, places[number - 1]) for number in range(1, 5)],
-            [root(number + 4, places[number - 1]) for number in range(1, 5)],
+            [root(number, *_many_endpoints(number)) for number in range(1, 5)],
+            [root(number + 4, *_many_endpoints(number)) for number in range(1, 5)],
         ),
+    ]
+
+
+def _many_endpoints(host: int) -> list[str]:
+    ports = range(9993, 9998)
+    return [f"198.51.100.{host}/{port}" for port in ports] + [
+        f"[2001:db8::{host}]:{port}" for port in ports
     ]
 
 

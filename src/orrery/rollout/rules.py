@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from orrery.rollout.atlas import Atlas, Bits, iter_single
+from orrery.rollout.atlas import Atlas, Bits
 
 
 class Kind(NamedTuple):
@@ -86,7 +86,7 @@ class Rules:
                 1,
                 min(
                     self.count(kind.known(newest) & atlas.alive),
-                    self._count_at_once(kind.known(goal) & (atlas.alive | atlas.later)),
+                    self.count(kind.known(goal) & (atlas.alive | atlas.later)),
                 ),
             )
             for kind in self.kinds
@@ -139,13 +139,3 @@ class Rules:
         return all(
             self.count(holder.known & running) >= holder.needs for holder in self.holders_of(step)
         )
-
-    def _count_at_once(self, places: Bits) -> int:
-        """How many roots of these can run at the same time, up to what is ever asked for."""
-        found = self.count(places)
-        if found == 2 and not any(
-            places & ~self.atlas.of_root(place) & ~self.atlas.conflicts(place)
-            for place in iter_single(places)
-        ):
-            found = 1
-        return found

@@ -13,6 +13,7 @@ from orrery.rollout.landscape import Landscape, PlaceState
 from orrery.rollout.places import Place, Reach, places_of
 from orrery.rollout.plan import Plan, Reason, Refusal, Step
 from orrery.rollout.planner import plan
+from orrery.rollout.search import Search
 from orrery.rollout.wish import Wish
 from orrery.wire.address import Address
 from orrery.wire.signature import fingerprint
@@ -228,6 +229,13 @@ def test_everything_at_once() -> None:
 
 def test_where_nobody_was_seen_nodes_are_taken_to_be_there() -> None:
     assert len(planned(plan_for([A], [B], nodes=[])).steps) == 2
+
+
+def test_a_published_root_that_was_down_is_started_when_all_know_it() -> None:
+    landscape = Landscape(states=dict.fromkeys(places(B), PlaceState.LATER))
+    answer = planned(plan_for([A, B], [A, B], landscape=landscape))
+    assert not answer.steps
+    assert answer.finish == (Adopted(0), Answering(places(B)))
 
 
 # Who holds what
@@ -482,6 +490,15 @@ def test_two_roots_that_change_places_leave_one_alone_for_a_while() -> None:
     # With one root more nothing is the matter: one of them rests while the other has both places.
     (step,) = planned(plan_for([A, B, C], [*swapped, C])).steps
     assert [type(each) for each in step.before] == [Stopped, Answering]
+
+
+def test_no_way_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No case is known where this is the answer; it must be one all the same."""
+    monkeypatch.setattr(Search, "find_course", lambda _: None)
+    refusal = refused(plan_for([A], [B]), Reason.NO_WAY)
+    assert "whatever is done first" in refusal.sentences[0]
+    assert refusal.nearest is None
+    assert refused(plan_for([A], [B, C], landscape=Landscape(states=gone(C))), Reason.GONE)
 
 
 def test_many_nodes_are_named_by_some_of_them() -> None:

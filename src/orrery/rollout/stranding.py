@@ -8,9 +8,14 @@ from orrery.rollout.atlas import Atlas, Bits
 from orrery.rollout.fleet import Group, Stranded, Why
 from orrery.rollout.landscape import Landscape
 from orrery.rollout.rules import Kind, signing_half
+from orrery.wire.identity import PUBLIC_IDENTITY_BYTES
 from orrery.wire.verbs import OK_HELLO_WORLDS_BYTES
-from orrery.wire.world import World, WorldType
+from orrery.wire.world import MAX_ENDPOINTS, MAX_ROOTS, World, WorldType
 from orrery.worlds.chain import Chain
+
+_LARGEST_WORLD_BYTES = 178 + MAX_ROOTS * (PUBLIC_IDENTITY_BYTES + 1 + MAX_ENDPOINTS * 19)
+_ROOM_BYTES = OK_HELLO_WORLDS_BYTES - _LARGEST_WORLD_BYTES
+"""What the links to the newest revision may take where another one is to follow."""
 
 
 class _Offer(NamedTuple):
@@ -118,7 +123,7 @@ def _revisions_of(
     found = [held]
     for revision in found:
         links = chain.links_from(revision.timestamp_ms)
-        fit = sum(len(link.encode()) for link in links) <= OK_HELLO_WORLDS_BYTES
+        fit = sum(len(link.encode()) for link in links) <= _ROOM_BYTES
         further = [*(links[-1:] if fit else links)]
         further += [
             offer.revision

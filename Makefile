@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KERNEL_SOURCES := $(wildcard src/orrery/kernel/csrc/*.[ch]) src/orrery/kernel/build.py setup.py
 
-.PHONY: help install demo test test-slow interop check format bench sanitize coverage clean
+.PHONY: help install demo rollout-demo test test-slow interop check format bench sanitize coverage clean
 
 help: ## Show this list.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(INSTALLED) ## Set up .venv with Orrery and its tools.
 
@@ -26,6 +26,9 @@ $(INSTALLED): pyproject.toml constraints.txt $(KERNEL_SOURCES)
 
 demo: $(INSTALLED) ## Run the main job: a planet that updates itself, on this machine.
 	$(BIN)/orrery demo
+
+rollout-demo: $(INSTALLED) ## Play docs/operations/rollout.md: a plan, a canary, a rollback, a kill.
+	$(BIN)/python -m orrery.lab.rollout_demo
 
 test: $(INSTALLED) ## Run the tests (PYTEST_ARGS adds arguments).
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' $(PYTEST_ARGS)

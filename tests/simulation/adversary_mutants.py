@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
     Planner = Callable[[Chain, Wish, Fleet, Landscape], Plan | Refusal]
 
-_MODULES = ("atlas", "rules", "switching", "search", "stranding", "planner")
+_MODULES = (
+    "atlas",
+    "rules",
+    "switching",
+    "search",
+    "stranding",
+    "task",
+    "writing",
+    "objections",
+    "planner",
+)
+"""Those that compute, each after those which it imports."""
 
 
 class Mutant(NamedTuple):
@@ -38,12 +49,12 @@ MUTANTS = (
         "has_ground = holder.known & holder.kind.known(step.content) & running",
         "has_ground = True",
     ),
-    Mutant("wait dropped", "planner", "yield Adopted(number, last)", "yield Answering(())"),
+    Mutant("wait dropped", "writing", "yield Adopted(number, tuple(last))", "yield Answering(())"),
     Mutant(
         "first wait dropped",
-        "planner",
-        "if number == 1 and course.waits_first:",
-        "if False:",
+        "writing",
+        "[Adopted(0)] if number == 1 and course.waits_first else []",
+        "[]",
     ),
     Mutant(
         "rotation merged with contraction",
@@ -72,39 +83,39 @@ MUTANTS = (
     ),
     Mutant(
         "official roots not updated",
-        "planner",
+        "writing",
         "last = tuple(address for address in here if address in listed)",
         "last = ()",
     ),
     Mutant(
         "no file by hand",
-        "planner",
+        "writing",
         "if not all(held & keep & atlas.orrery for held in self._held[address])",
         "if False",
     ),
     Mutant(
         "old places not kept",
-        "planner",
+        "writing",
         "keep = running & (behind | content | beside)",
         "keep = running & (content | beside)",
     ),
     Mutant(
         "old places released a step too early",
-        "planner",
-        "for later in contents[number - 1 :]:",
-        "for later in contents[number:]:",
+        "writing",
+        "_join(contents[number - 1 :])",
+        "_join(contents[number:])",
     ),
     Mutant(
         "new places not started",
-        "planner",
-        "if starts:\n            yield Answering(self._atlas.list(starts))",
-        "if False:\n            yield Answering(self._atlas.list(starts))",
+        "writing",
+        "if starts:",
+        "if False:",
     ),
     Mutant(
         "the end forgotten",
-        "planner",
-        "ending = tuple(self._write_starts(course.ending.switches, course.ending.starts))",
-        "ending = ()",
+        "writing",
+        "finish = tuple(_write_starts(task.atlas, course.ending.switches, course.ending.starts))",
+        "finish = ()",
     ),
     Mutant(
         "what cannot run together is started together",
@@ -114,11 +125,11 @@ MUTANTS = (
     ),
     Mutant(
         "started before what is in the way has stopped",
-        "planner",
-        "            yield Stopped(self._atlas.list(switch.stops))\n"
-        "            yield Answering(self._atlas.list(switch.starts))",
-        "            yield Answering(self._atlas.list(switch.starts))\n"
-        "            yield Stopped(self._atlas.list(switch.stops))",
+        "writing",
+        "        yield Stopped(atlas.list(switch.stops))\n"
+        "        yield Answering(atlas.list(switch.starts))",
+        "        yield Answering(atlas.list(switch.starts))\n"
+        "        yield Stopped(atlas.list(switch.stops))",
     ),
     Mutant(
         "families of addresses ignored",
@@ -134,12 +145,17 @@ MUTANTS = (
     ),
     Mutant(
         "stranded nodes not looked for",
-        "planner",
-        "if stranded := self._judge(self._counted):",
+        "objections",
+        "if stranded := task.find_stranded(task.counted):",
         "if stranded := ():",
     ),
-    Mutant("nodes that lag behind forgotten", "planner", "if held != self._newest:", "if False:"),
-    Mutant("signed by the new key", "planner", "signed_by=names[-2]", "signed_by=names[-1]"),
+    Mutant("nodes that lag behind forgotten", "planner", "if held != task.newest:", "if False:"),
+    Mutant(
+        "signed by the new key",
+        "writing",
+        "signed_by=before.updates_must_be_signed_by",
+        "signed_by=after.updates_must_be_signed_by",
+    ),
     Mutant(
         "more than four roots",
         "search",

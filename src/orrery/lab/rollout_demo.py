@@ -212,6 +212,7 @@ class Session:
         )
         await self._orrery("apply --home home --yes --detach")
         await self._until(lambda: self._has_taken(NODES - len(SLEEPERS)), "awake nodes took it")
+        await self._until(lambda: self._conductor() != "", "a server conducts")
         conductor = self._conductor()
         self.transcript.tell(f"{conductor} carries it out, and is killed.")
         self.transcript.line(f"$ kill -9 {self._servers[conductor].process.pid}    # {conductor}")

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from typing import TextIO
 
 import structlog
@@ -74,8 +75,10 @@ class _LineLogger:
         self._stream = stream
 
     def msg(self, line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            print(line, file=self._stream, flush=True)
+        # Whole lines from every thread: the stream itself would mix them.
+        with _writing_a_line, contextlib.suppress(OSError, ValueError):
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
 
     debug = info = warning = error = critical = exception = msg
 
@@ -89,3 +92,4 @@ def _put_first(
 
 
 _log = structlog.get_logger("orrery.server")
+_writing_a_line = threading.Lock()

@@ -1,5 +1,6 @@
 """`orrery serve`, up to the moment when it would wait for a signal."""
 
+import asyncio
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -10,7 +11,9 @@ import pytest
 import structlog
 
 from orrery.cli.serve import _options
+from orrery.errors import CustodyError
 from orrery.home import Home
+from orrery.server.conducting import Conducting
 from orrery.server.service import Server
 from orrery.wire.endpoint import Endpoint
 from tests.unit.cli.running import Orrery, Result
@@ -148,6 +151,66 @@ def test_a_home_has_one_server(serve: Callable[..., Result], home: Path) -> None
     with Home.open(home) as opened:
         assert not opened.is_served
     assert serve().status == 0
+
+
+def test_another_root_may_share_the_home(
+    serve: Callable[..., Result], home: Path, tmp_path: Path
+) -> None:
+    other = str(secret_file(tmp_path, 1))
+    with Home.open(home) as opened, opened.start_serving():
+        result = serve("--identity", other)
+        assert result.status == 0
+        serving = next(entry for entry in logged(result) if entry["event"] == "serving")
+        assert serving["root"] == f"{identity(1).address:010x}"
+        assert "not a root" in events(result)
+    with Home.open(home) as opened, opened.start_serving(identity(1).address):
+        assert opened.is_served
+        result = serve("--identity", other)
+        assert result.status == 5
+        assert f"has home for root {identity(1).address:010x}; stop that one" in result.err
+        assert serve().status == 0
+    with Home.open(home) as opened:
+        assert not opened.is_served
+
+
+def test_an_identity_that_is_open_to_others_is_refused(
+    serve: Callable[..., Result], home: Path, tmp_path: Path
+) -> None:
+    other = secret_file(tmp_path, 1)
+    other.chmod(0o644)
+    result = serve("--identity", str(other))
+    assert result.status == 4
+    assert "run: chmod 600" in result.err
+
+
+def test_it_conducts_with_the_passphrase_it_was_given(
+    serve: Callable[..., Result], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conducted: list[Home] = []
+
+    async def conduct(conducting: Conducting) -> None:
+        conducted.append(conducting._open_home())
+
+    async def begin(_server: Server) -> None:
+        await asyncio.sleep(0)  # lets the tasks of the server begin
+
+    monkeypatch.setattr(Conducting, "run", conduct)
+    monkeypatch.setattr(Server, "run", begin)
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("four words of mine\n")
+    passphrase.chmod(0o600)
+    monkeypatch.delenv("ORRERY_PASSPHRASE", raising=False)
+    assert serve("--passphrase-file", str(passphrase)).status == 0
+    (opened,) = conducted
+    assert opened.keys._passphrase is not None
+    assert opened.keys._passphrase("it") == "four words of mine"
+    opened.close()
+    assert serve().status == 0
+    opened = conducted[1]
+    assert opened.keys._passphrase is not None
+    with pytest.raises(CustodyError, match="run `orrery key unlock`, or start it again with"):
+        opened.keys._passphrase("it")
+    opened.close()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import io
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,22 @@ def test_a_line_that_cannot_be_written_stops_nobody() -> None:
     configure_logs("info", closed)
     closed.close()
     _log().info("served")
+
+
+def test_lines_of_several_threads_are_whole() -> None:
+    """A stream gets each line in one piece, with its end."""
+    pieces: list[str] = []
+    stream = io.StringIO()
+    stream.write = pieces.append  # type: ignore[method-assign, assignment]
+    configure_logs("info", stream)
+    threads = [threading.Thread(target=_log().info, args=("served",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pieces) == len(threads)
+    assert {json.loads(piece)["event"] for piece in pieces} == {"served"}
+    assert all(piece.endswith("\n") for piece in pieces)
 
 
 def test_trouble_is_told_once_and_so_is_its_end() -> None:

@@ -15,7 +15,7 @@ from orrery.store import Adoption, Rollout
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.world import World
-from tests.unit.home.making import ONE, make_home
+from tests.unit.home.making import ONE, entropy, make_home
 from tests.unit.store.making import identity, sighting
 
 NODES = tuple(Address(0x1000000000 + number) for number in range(5))
@@ -30,7 +30,7 @@ def now_ms() -> int:
 @contextmanager
 def rolling_home(path: Path) -> Iterator[Home]:
     """A home with a planet at ONE, and five nodes that hold it, the first seen 5 hours ago."""
-    with make_home(path, (ONE,)) as made:
+    with make_home(path, (ONE,), entropy=entropy("rolling")) as made:
         planet = newest(made)
         seen = [
             sighting(

@@ -10,7 +10,21 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from orrery.store import forks as fork_rows
@@ -37,6 +51,7 @@ from orrery.store.tables import (
 )
 from orrery.wire.address import Address
 
+NODES: Table = NodeRow.metadata.tables[NodeRow.__tablename__]
 ABSENCE_MS = 180_000
 """A node that was not reported for so long fell silent: a root reports it once a minute."""
 _NAMES_PER_STATEMENT = 500  # SQLite once allowed 999 variables in a statement
@@ -60,6 +75,7 @@ def record(
     ours = set(revisions.world_ids(connection))
     change = movements.next_change(connection)
     _record_nodes(connection, sightings, now_ms, watched_since_ms)
+    _record_answers(connection, adoptions, now_ms, watched_since_ms)
     _record_sightings(connection, sightings, ours)
     movements.record_hearings(connection, sightings, change, now_ms)
     held = [*adoptions, *map(_held, forks)]
@@ -116,11 +132,7 @@ def _record_nodes(
             "last_seen_ms",
         )
     }
-    away_ms = new.last_seen_ms - NodeRow.last_seen_ms
-    was_there = away_ms.between(0, ABSENCE_MS)
-    fell_silent = and_(away_ms > ABSENCE_MS, NodeRow.last_seen_ms >= watched_since_ms)
-    changed["present_ms"] = NodeRow.present_ms + case((was_there, away_ms), else_=0)
-    changed["absences"] = NodeRow.absences + case((fell_silent, 1), else_=0)
+    changed |= _habit(new.last_seen_ms, watched_since_ms)
     execute_many(
         connection,
         statement.on_conflict_do_update(
@@ -130,6 +142,39 @@ def _record_nodes(
         ),
         last.values(),
     )
+
+
+def _record_answers(
+    connection: Connection,
+    adoptions: Sequence[Adoption],
+    now_ms: int | None,
+    watched_since_ms: int,
+) -> None:
+    """A node of which it was learned what it holds was there."""
+    last: dict[Address, int] = {}
+    for adoption in adoptions:
+        last[adoption.address] = max(adoption.at_ms, last.get(adoption.address, 0))
+    seen_ms = bindparam("seen_ms", type_=BigInteger)
+    statement = (
+        update(NODES)
+        .where(
+            NODES.c.address == bindparam("node"), is_later(seen_ms, NODES.c.last_seen_ms, now_ms)
+        )
+        .values(last_seen_ms=seen_ms, **_habit(seen_ms, watched_since_ms))
+    )
+    rows = ({"node": address, "seen_ms": at_ms} for address, at_ms in last.items())
+    execute_many(connection, statement, rows)
+
+
+def _habit(seen_ms: ColumnElement[int], watched_since_ms: int) -> dict[str, ColumnElement[Any]]:
+    """What being seen at a time adds to how much a node is there."""
+    away_ms = seen_ms - NodeRow.last_seen_ms
+    was_there = away_ms.between(0, ABSENCE_MS)
+    fell_silent = and_(away_ms > ABSENCE_MS, NodeRow.last_seen_ms >= watched_since_ms)
+    return {
+        "present_ms": NodeRow.present_ms + case((was_there, away_ms), else_=0),
+        "absences": NodeRow.absences + case((fell_silent, 1), else_=0),
+    }
 
 
 def _record_sightings(

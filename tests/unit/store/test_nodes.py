@@ -85,6 +85,19 @@ def test_numbers_of_64_bits_are_kept(store: Store) -> None:
     assert store.adoption_counts() == (AdoptionCount(WORLD_ID, 2**64 - 1, 1),)
 
 
+def test_a_node_whose_answer_came_was_there(store: Store) -> None:
+    store.record([sighting(ANNE, NOW_MS), sighting(BERT, NOW_MS)])
+    store.record((), [Adoption(ANNE, WORLD_ID, 20, NOW_MS + 3, "probe")])
+    store.record((), [Adoption(ANNE, WORLD_ID, 20, NOW_MS + 1, "probe")])
+    assert {n.address: n.last_seen_ms - NOW_MS for n in store.nodes()} == {ANNE: 3, BERT: 0}
+
+
+def test_a_root_that_asks_what_is_held_holds_nothing(store: Store) -> None:
+    store.record([sighting(ANNE, NOW_MS, planet_timestamp_ms=20)])
+    store.record([sighting(ANNE, NOW_MS + 1, planet_timestamp_ms=0)])
+    assert store.nodes()[0].holdings == (Holding(WORLD_ID, 20, NOW_MS, "hello"),)
+
+
 def test_adoptions_keep_the_first_time_and_how(store: Store) -> None:
     store.record(
         [sighting(ANNE, NOW_MS), sighting(BERT, NOW_MS)],

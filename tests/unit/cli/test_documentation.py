@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.cli.rolling import now_ms
 from tests.unit.cli.running import Orrery
 from tests.unit.custody.locks import quick_lock
-from tests.unit.home.making import entropy, make_home
+from tests.unit.home.making import ELSEWHERE, ONE, entropy, make_home, want
+from tests.unit.store.making import sighting
 from tests.unit.worlds.formats.samples import encoded, moon_json, root_json
 
 _DOCUMENT = Path(__file__).parents[3] / "docs" / "commands.md"
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+NODES = (0x2C3E8F527A, 0x4004F7B375, 0x7945F661A7)
 
 
 def prepare(directory: Path) -> None:
@@ -26,6 +29,11 @@ def prepare(directory: Path) -> None:
         (directory / name).write_text(text)
         (directory / name).chmod(0o600)
     make_home(directory / "root", entropy=entropy("document")).close()
+    with make_home(directory / "moving", (ONE,), entropy=entropy("moving")) as home:
+        (planet,) = home.served_worlds()
+        holds = {"planet_id": planet.id, "planet_timestamp_ms": planet.timestamp_ms}
+        home.store.record([sighting(node, now_ms(), **holds) for node in NODES])
+        want(home, ELSEWHERE)
 
 
 def shown(orrery: Orrery, block: str) -> str:

@@ -409,23 +409,31 @@ class Game:
     def _update_officials(self, state: State, situation: Situation) -> Iterator[State]:
         """An official root is given the newest revision, in band or by hand."""
         newest = len(situation.revisions) - 1
-        publication = situation.publication
         for index, held in enumerate(state.officials):
             root = self.official_roots[index]
-            if held == newest or not self._is_updated(root, situation):
-                continue
-            by_hand = publication is None or publication.by_hand is None
-            if publication is not None and publication.by_hand is not None:
-                by_hand = root in publication.by_hand or state.is_going_back
-            in_band = held >= 0 and any(
+            is_reached = held >= 0 and any(
                 self.facts.root_of[place] != root
                 for place in situation.revisions[held].places
                 & situation.relied_on - self.facts.official
             )
-            if by_hand or in_band:
+            in_band = is_reached and self._is_updated(root, situation)
+            if held != newest and (in_band or self._is_installed(root, state, situation)):
                 yield state._replace(
                     officials=(*state.officials[:index], newest, *state.officials[index + 1 :])
                 )
+
+    def _is_installed(self, root: str, state: State, situation: Situation) -> bool:
+        """Whether somebody puts the newest file on an official root."""
+        publication = situation.publication
+        if publication is None or publication.by_hand is None:
+            return True
+        if situation.is_open:
+            return root in publication.by_hand or (
+                state.is_going_back and self._is_updated(root, situation)
+            )
+        # Between steps one that starts only now is waited for.
+        action = self.script[state.done] if state.done < len(self.script) else None
+        return isinstance(action, Wait) and root in action.roots
 
     def _is_updated(self, root: str, situation: Situation) -> bool:
         """Whether an official root gets what is newest."""
@@ -497,16 +505,19 @@ class Game:
         """Whether a root has a next link for a node that holds this, or will have."""
         revisions = situation.revisions
         newest = len(revisions) - 1
-        if held == newest:
-            return True
         if place not in self.facts.official:
             return self.walk(revisions, held, newest) == newest
-        offered = self._official_held(state, place)
+        offered, root = self._official_held(state, place), self.facts.root_of[place]
+        if offered < 0 and not self._is_installed(root, state, situation):
+            # It does not know that it is one.
+            return False
+        if held == newest:
+            return True
         if offered > held and revisions[offered].signer == revisions[held].names:
             return True
         return (
             offered < newest
-            and self._is_updated(self.facts.root_of[place], situation)
+            and self._is_updated(root, situation)
             and revisions[newest].signer == revisions[held].names
         )
 

@@ -87,6 +87,10 @@ def hard_cases() -> list[Case]:
             [root(number, *_many_endpoints(number)) for number in range(1, 5)],
             [root(number + 4, *_many_endpoints(number)) for number in range(1, 5)],
         ),
+        # An official root takes the place of another.
+        case_of(
+            [root(1, places[0]), root(2, places[1])], [root(3, places[0]), root(2, places[1])]
+        )._replace(landscape=Landscape(official={root(3).identity.address: None})),
     ]
 
 

@@ -84,14 +84,20 @@ MUTANTS = (
     Mutant(
         "official roots not updated",
         "writing",
-        "last = tuple(address for address in here if address in listed)",
+        "last = tuple(address for address in here if address not in new)",
         "last = ()",
     ),
     Mutant(
         "no file by hand",
         "writing",
-        "if not all(held & keep & atlas.orrery for held in self._held[address])",
+        "if not self._is_reached(address, keep)",
         "if False",
+    ),
+    Mutant(
+        "a root started that does not know it is one",
+        "writing",
+        "if lacking := officials.start(switch.starts):",
+        "if lacking := ():",
     ),
     Mutant(
         "old places not kept",
@@ -108,14 +114,14 @@ MUTANTS = (
     Mutant(
         "new places not started",
         "writing",
-        "if starts:",
-        "if False:",
+        "for switch in (Switch(0, starts), *switches):",
+        "for switch in switches:",
     ),
     Mutant(
         "the end forgotten",
         "writing",
-        "finish = tuple(_write_starts(task.atlas, course.ending.switches, course.ending.starts))",
-        "finish = ()",
+        "if finish and not steps and task.counted:",
+        "if finish := ():",
     ),
     Mutant(
         "what cannot run together is started together",
@@ -124,12 +130,10 @@ MUTANTS = (
         "found |= 0",
     ),
     Mutant(
-        "started before what is in the way has stopped",
+        "what is in the way is not stopped",
         "writing",
-        "        yield Stopped(atlas.list(switch.stops))\n"
-        "        yield Answering(atlas.list(switch.starts))",
-        "        yield Answering(atlas.list(switch.starts))\n"
-        "        yield Stopped(atlas.list(switch.stops))",
+        "if switch.stops:",
+        "if False:",
     ),
     Mutant(
         "families of addresses ignored",

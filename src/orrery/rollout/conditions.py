@@ -100,8 +100,8 @@ class Installed:
         return not self.missing(evidence)
 
     def __str__(self) -> str:
-        names = ", ".join(map(format_address, self.roots))
-        return f"the World file of step {self.step} is installed on {names}, and read"
+        what = f"the World file of step {self.step}" if self.step else "the newest World file"
+        return f"{what} is installed on {', '.join(map(format_address, self.roots))}, and read"
 
 
 @dataclass(frozen=True, slots=True)

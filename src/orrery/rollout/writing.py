@@ -22,8 +22,11 @@ from orrery.worlds.diff import compare
 def write_plan(task: Task, course: Course) -> Plan:
     """The plan for a course."""
     fleet, newest = task.fleet, task.newest
-    steps = tuple(_write_steps(task, course))
-    finish = tuple(_write_starts(task.atlas, course.ending.switches, course.ending.starts))
+    officials = _Officials(task.chain, task.landscape, task.atlas)
+    steps = tuple(_write_steps(task, course, officials))
+    finish = tuple(
+        _write_starts(officials, len(steps), course.ending.switches, course.ending.starts)
+    )
     if finish and not steps and task.counted:
         finish = (Adopted(0), *finish)
     return Plan(
@@ -42,7 +45,7 @@ def write_plan(task: Task, course: Course) -> Plan:
     )
 
 
-def _write_steps(task: Task, course: Course) -> Iterator[Step]:
+def _write_steps(task: Task, course: Course, officials: "_Officials") -> Iterator[Step]:
     atlas = task.atlas
     contents = [leg.publication.content for leg in course.legs]
     before = replace(task.newest, signature=b"", dictionary=b"")
@@ -54,7 +57,6 @@ def _write_steps(task: Task, course: Course) -> Iterator[Step]:
     heard = atlas.alive & behind
     # Other Worlds' places are not for this plan to stop.
     released = atlas.bits_of(root for roots in task.landscape.beside.values() for root in roots)
-    officials = _Officials(task.chain, task.landscape, atlas)
     for number, leg in enumerate(course.legs, start=1):
         content, running = leg.publication.content, leg.running
         after = replace(before, roots=task.list_roots(content))
@@ -63,8 +65,8 @@ def _write_steps(task: Task, course: Course) -> Iterator[Step]:
         keep = running & (behind | content | beside)
         release = running & ~_join(contents[number - 1 :]) & ~released
         new = content & running & ~heard
+        start = tuple(_write_starts(officials, number - 1, leg.switches, leg.starts))
         first, last, by_hand = officials.take(content, keep)
-        start = _write_starts(atlas, leg.switches, leg.starts)
         wait = [Adopted(0)] if number == 1 and course.waits_first else []
         yield Step(
             number=number,
@@ -87,12 +89,17 @@ def _write_steps(task: Task, course: Course) -> Iterator[Step]:
         released |= release
 
 
-def _write_starts(atlas: Atlas, switches: Iterable[Switch], starts: Bits) -> Iterator[Condition]:
-    if starts:
-        yield Answering(atlas.list(starts))
-    for switch in switches:
-        yield Stopped(atlas.list(switch.stops))
-        yield Answering(atlas.list(switch.starts))
+def _write_starts(
+    officials: "_Officials", done: int, switches: Iterable[Switch], starts: Bits
+) -> Iterator[Condition]:
+    """What starts, and what stops for it, when so many steps are done."""
+    for switch in (Switch(0, starts), *switches):
+        if switch.stops:
+            yield Stopped(officials.atlas.list(switch.stops))
+        if switch.starts:
+            yield Answering(officials.atlas.list(switch.starts))
+        if lacking := officials.start(switch.starts):
+            yield Installed(done, lacking)
 
 
 def _write_done(
@@ -125,35 +132,42 @@ class _Officials:
     """Official roots on their way through the steps."""
 
     def __init__(self, chain: Chain, landscape: Landscape, atlas: Atlas) -> None:
-        self._atlas = atlas
-        self._listed = atlas.content_of(chain.newest)
+        self.atlas = atlas
+        self._listed = newest = atlas.content_of(chain.newest)
         # What each may hold: in the beginning the newest revision too, as any node.
         self._held: dict[Address, tuple[Bits, ...]] = {}
         for address, holds_ms in landscape.official.items():
             held = None if holds_ms is None else chain.revision_at(holds_ms)
-            self._held[address] = (0,) if held is None else (atlas.content_of(held), self._listed)
+            self._held[address] = () if held is None else (atlas.content_of(held), newest)
+
+    def start(self, places: Bits) -> tuple[Address, ...]:
+        """Who is listed already, starts only now, and needs the file to be a root."""
+        started = tuple(
+            address for address in self._addresses(places & self._listed) if not self._held[address]
+        )
+        self._held.update(dict.fromkeys(started, (self._listed,)))
+        return started
 
     def take(
         self, content: Bits, keep: Bits
     ) -> tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]]:
         """Who needs the file at once, who belongs to the last cohort, who needs it with that."""
-        atlas = self._atlas
-        here = self._addresses(keep & ~atlas.orrery)
-        listed = self._addresses(self._listed)
-        first = tuple(address for address in here if address not in listed)
-        last = tuple(address for address in here if address in listed)
-        by_hand = tuple(
-            address
-            for address in last
-            if not all(held & keep & atlas.orrery for held in self._held[address])
-        )
-        for address in here:
-            self._held[address] = (content,)
-        self._listed |= content
+        new = set(self._addresses(content)) - set(self._addresses(self._listed))
+        here = self._addresses(keep)
+        first = tuple(address for address in here if address in new)
+        last = tuple(address for address in here if address not in new)
+        by_hand = tuple(address for address in last if not self._is_reached(address, keep))
+        self._held.update(dict.fromkeys(here, (content,)))
+        self._listed = content
         return first, last, by_hand
 
+    def _is_reached(self, address: Address, keep: Bits) -> bool:
+        """Whether an Orrery root that it knows hands it what is new."""
+        held = self._held[address]
+        return bool(held) and all(each & keep & self.atlas.orrery for each in held)
+
     def _addresses(self, places: Bits) -> tuple[Address, ...]:
-        found = {place.identity.address for place in self._atlas.list(places)}
+        found = {place.identity.address for place in self.atlas.list(places & ~self.atlas.orrery)}
         return tuple(sorted(found))
 
 

@@ -318,6 +318,34 @@ def test_a_new_official_root_needs_the_file_to_be_one() -> None:
     assert step.done == (Installed(1, (B.identity.address,)), Adopted(1))
 
 
+def test_a_new_official_identity_on_a_machine_gets_the_file_when_it_starts() -> None:
+    same_machine = root(9, "198.51.100.1/9993")
+    first, second = planned(
+        plan_for([A, B], [same_machine, B], landscape=official(same_machine, holding=None))
+    ).steps
+    assert first.install_first == first.last == ()
+    address = same_machine.identity.address
+    assert second.before == (
+        Stopped(places(A)),
+        Answering(places(same_machine)),
+        Installed(1, (address,)),
+    )
+    assert second.last == (address,)
+    assert second.install_last == ()
+
+
+def test_an_official_root_of_former_days_comes_last_too() -> None:
+    chain = [world(10, roots=[A]), world(20, roots=[B])]
+    landscape = Landscape(
+        states=dict.fromkeys(places(A), PlaceState.ALIVE), official={A.identity.address: 10}
+    )
+    nodes = [Node(ANNE, 10, 5), Node(BERT, 20, 5)]
+    (step,) = planned(plan_for(chain, [B, C], nodes=nodes, landscape=landscape)).steps
+    # Who is behind knows no place of the step, and takes the newest revision first.
+    assert step.before == (Adopted(0), Answering(places(C)))
+    assert (step.last, step.install_first) == ((A.identity.address,), ())
+
+
 def test_where_official_roots_lead_the_key_changes_in_a_step_of_its_own() -> None:
     answer = planned(plan_for([A], [B], names="b", landscape=official(A, B)))
     assert contents(answer) == [places_of([A]), places_of([A, B]), places_of([B])]

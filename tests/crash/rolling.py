@@ -32,6 +32,7 @@ from tests.unit.store.making import NOW_MS, identity, sighting
 CANARY, SECOND, THIRD = (Address(0x1000000000 + number) for number in range(3))
 NODES = (CANARY, SECOND, THIRD)
 COHORTS = (Named(frozenset({CANARY})), EVERYBODY)
+ROOT = identity(0).address
 SETTLE_MS = 4_000
 TURN_MS = 5_000
 
@@ -130,12 +131,16 @@ def fleet_of(planet: World) -> Fleet:
 class Process:
     """One server's conductor, as long as it lives."""
 
-    def __init__(self, path: Path, clock: SetClock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: SetClock,
+        root: Address = ROOT,
+        endpoints: tuple[Endpoint, ...] = (ONE, ELSEWHERE),
+    ) -> None:
         self.home = Home.open(path, clock=clock.now_ms)
         self.clock = clock
-        self.conducting = Conducting(
-            lambda: self.home, identity(0).address, (ONE, ELSEWHERE), lambda _: None, clock
-        )
+        self.conducting = Conducting(lambda: self.home, root, endpoints, lambda _: None, clock)
         self.conducting._places = NoPlaces()  # type: ignore[assignment]
 
     def turn(self) -> bool:

@@ -325,11 +325,10 @@ def _take_back(order: Order, cohorts: Cohorts, at: Position, facts: Facts) -> De
     if few and (facts.lagging or watched_ms < order.settle_ms):
         reason = f"{step} is taken back from those who had it first"
         return _to(at, RolloutState.SETTLING, reason)
-    return _to(
-        replace(at, served=None, progress=progress),
-        RolloutState.ROLLED_BACK,
-        f"{step} was taken back: revision {progress.back_ms} says what was so before it",
-    )
+    done = f"{step} was taken back: revision {progress.back_ms} says what was so before it"
+    if left := facts.evidence.holders.get(progress.revisions[at.step + 1], 0):
+        done += f"; nodes that still hold the step, to be led on as they are heard: {left}"
+    return _to(replace(at, served=None, progress=progress), RolloutState.ROLLED_BACK, done)
 
 
 # -- what the rows are made of -----------------------------------------------------------------

@@ -363,6 +363,12 @@ def test_everybody_is_led_back_when_those_have_it(
         )
 
 
+def test_who_still_holds_what_was_taken_back_is_told() -> None:
+    at = back(opened(0), back_ms=SECOND_MS)
+    reason = decided(at, holders={NOW_MS: 3, FIRST_MS: 2, SECOND_MS: 1}).position.reason
+    assert reason.endswith("nodes that still hold the step, to be led on as they are heard: 2")
+
+
 def test_what_nobody_was_given_is_back_at_once() -> None:
     at = back(PUBLISHED, back_ms=SECOND_MS, opened_ms=NOW_MS + 1_000_000)
     assert decided(at).position.state is State.ROLLED_BACK

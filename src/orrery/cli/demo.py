@@ -25,9 +25,10 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """A root and 25 virtual nodes on loopback: publish, rotate the key twice, wake sleepers.
+    """Watch a planet update itself on this machine.
 
-    Ends with status 0 if every node took every revision and the root has confirmed it, else 1.
+    A root and 25 virtual nodes on loopback: publish, rotate the key twice, wake sleepers. Ends with
+    status 0 if every node took every revision and the root has confirmed it, else 1.
     """
     import asyncio
     import contextlib

@@ -131,8 +131,9 @@ def forecast(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Simulate a rollout: time to 50, 99 and 100 % adoption, and the load on each root.
+    """Simulate how long adoption takes, and what it costs.
 
+    Time to 50, 99 and 100 % adoption, and the load on each root, for up to a million nodes.
     docs/forecast.md tells what is simulated, and what is not.
     """
     check_installed("forecast")

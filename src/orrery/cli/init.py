@@ -65,7 +65,10 @@ def init(
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a home: root identity, signing key, orrery.toml and the first revision."""
+    """Make a home, with all that a World needs.
+
+    That is a root identity, a signing key, orrery.toml and the first revision.
+    """
     import os
     import sys
 

@@ -194,10 +194,11 @@ def lock_keys(
     passphrase_file: PassphraseFileOption = None,
     as_json: _JsonOption = False,
 ) -> None:
-    """Lock the signing keys of a World of a home with a passphrase (age).
+    """Lock the signing keys of a World with a passphrase.
 
-    Whoever signs needs it then: `orrery publish` takes it as this command does. Without it no
-    further revision can be signed, so keep it in a second place.
+    They are encrypted where they lie (age). Whoever signs needs it then: `orrery publish` takes it
+    as this command does. Without it no further revision can be signed, so keep it in a second
+    place.
     """
     from orrery import home as homes
 
@@ -216,7 +217,7 @@ def unlock_keys(
     passphrase_file: PassphraseFileOption = None,
     as_json: _JsonOption = False,
 ) -> None:
-    """Keep the signing keys of a World of a home without a passphrase from now on."""
+    """Keep the signing keys of a World without a passphrase."""
     from orrery import home as homes
 
     provider = passphrase_provider(passphrase_file)
@@ -307,9 +308,10 @@ def show(
     home: HomeOption = HERE,
     as_json: _JsonOption = False,
 ) -> None:
-    """Show a signing key: its fingerprint and public key, the private one only with --secret.
+    """Show a signing key.
 
-    With --world, the keys of a World of a home.
+    Its fingerprint and public key, the private one only with --secret. With --world, the keys of a
+    World of a home.
     """
     from orrery.errors import UsageError
 

@@ -44,7 +44,11 @@ def publish(
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign what orrery.toml says as the next revision; a running server hands it out at once."""
+    """Sign what orrery.toml says as the next revision.
+
+    A running server hands it to every node at once: `orrery apply` goes by steps and cohorts, and
+    waits for those who sleep.
+    """
     from orrery import home as homes
     from orrery.cli import output
     from orrery.cli.adoption import revision_number

@@ -91,11 +91,11 @@ def progress_sentence(view: RolloutView) -> str:
     said = f"step {rollout.step + 1} of {len(view.order.plan.steps)}, {rollout.state}"
     if rollout.reason:
         said = f"{rollout.state}: {rollout.reason}"
-    if view.target_ms and any(cohort.is_open for cohort in view.cohorts):
-        if not rollout.state.is_over:
-            counted = sum(cohort.counted for cohort in view.cohorts if cohort.is_open)
-            adopted = sum(cohort.adopted for cohort in view.cohorts if cohort.is_open)
-            said += f" ({adopted:,} of {counted:,} nodes)"
+    opened = [cohort for cohort in view.cohorts if cohort.is_open]
+    if view.target_ms and opened and not rollout.state.is_over:
+        counted = sum(cohort.counted for cohort in opened)
+        adopted = sum(cohort.adopted for cohort in opened)
+        said += f" ({adopted:,} of {counted:,} nodes)"
     return said
 
 

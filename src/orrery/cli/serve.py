@@ -48,10 +48,11 @@ def serve(
     ] = "info",
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Run the root server until SIGTERM; new revisions are served without a restart.
+    """Run the root server until SIGTERM.
 
-    It carries out what `orrery apply` begins, and signs the steps; a key that is locked needs its
-    passphrase here, from a file, the environment or systemd. Nobody is asked for it.
+    New revisions are served without a restart. It carries out what `orrery apply` begins, and signs
+    the steps; a key that is locked needs its passphrase here, from a file, the environment or
+    systemd. Nobody is asked for it.
     """
     import asyncio
     import contextlib

@@ -28,8 +28,8 @@ def test_help_tells_each_command_in_a_whole_sentence(
     orrery: Orrery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    for group in ("identity", "world"):
-        result = orrery(group, "--help")
+    for arguments in ((), ("identity",), ("key",), ("world",)):
+        result = orrery(*arguments, "--help")
         assert result.status == 0
         assert "...\n" not in result.out.partition("Commands:")[2]
         assert max(map(len, result.out.splitlines())) <= 80

@@ -68,11 +68,13 @@ class Fleet:
     Attributes:
         holds: the timestamp that each node holds.
         away: nodes that are not there.
+        mute: nodes that take what they are handed, and are not heard from any more.
         dead: endpoints at which the root is not reached: who knows no other is away.
     """
 
     holds: dict[Address, int]
     away: set[Address] = field(default_factory=set)
+    mute: set[Address] = field(default_factory=set)
     dead: set[Endpoint] = field(default_factory=set)
 
     def take(self, home: Home, now_ms: int) -> None:
@@ -88,6 +90,9 @@ class Fleet:
             links = [World.decode(link) for link in table.lookup(world_id, held_ms, address)]
             if links:
                 self.holds[address] = links[-1].timestamp_ms
+                if address in self.mute:
+                    self.away.add(address)
+                    continue
                 taken.append(Adoption(address, world_id, self.holds[address], now_ms, "hello"))
             for here in self._ways(table, world_id, self.holds[address]):
                 told = {"planet_id": world_id, "planet_timestamp_ms": self.holds[address]}

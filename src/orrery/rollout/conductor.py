@@ -253,7 +253,10 @@ def _go_through_cohorts(order: Order, cohorts: Cohorts, at: Position, facts: Fac
         watched = f"who is awake of {name} has it and is watched"
     if not at.progress.complete_ms:
         if adopted < order.required * counted and not _who_is_awake_has_it(order, at, facts):
-            return _to(at, RolloutState.RUNNING, f"it is given to {name}")
+            given = f"it is given to {name}"
+            if facts.now_ms - at.progress.opened_ms >= AWAKE_MS and _is_silenced(at, facts):
+                given += "; nodes that were there just before have not been heard from since"
+            return _to(at, RolloutState.RUNNING, given)
         progress = replace(_looked_at(at.progress, facts), complete_ms=facts.now_ms)
         return _to(replace(at, progress=progress), RolloutState.SETTLING, watched)
     if not _is_settled(order, at, facts):
@@ -351,16 +354,27 @@ def _who_is_awake_has_it(order: Order, at: Position, facts: Facts) -> bool:
     """Whether enough of the nodes have it that were heard from since it was given to them.
 
     The others are asleep: a cohort after them need not wait, as only what makes a step done does.
+    But a revision that silences whom it is given to must not be taken for one that nobody was there
+    to take.
     """
     if facts.now_ms - at.progress.opened_ms < AWAKE_MS:
         return False
-    adopted = sum(each.adopted for each in facts.cohorts[: at.cohort + 1])
-    return adopted >= order.required * (adopted + facts.lagging)
+    adopted = _adopted(at, facts)
+    return adopted >= order.required * (adopted + facts.lagging) and not _is_silenced(at, facts)
+
+
+def _is_silenced(at: Position, facts: Facts) -> bool:
+    """Whether more of those that were there fell silent when they were given it than have it."""
+    return facts.health.silent > _adopted(at, facts)
+
+
+def _adopted(at: Position, facts: Facts) -> int:
+    return sum(each.adopted for each in facts.cohorts[: at.cohort + 1])
 
 
 def _is_settled(order: Order, at: Position, facts: Facts) -> bool:
     """Whether who has the revision was watched for long enough and is well."""
-    if not any(each.adopted for each in facts.cohorts[: at.cohort + 1]):
+    if not _adopted(at, facts):
         return True  # nobody is there to be watched
     watched_ms = facts.now_ms - at.progress.complete_ms
     return watched_ms >= order.settle_ms and not facts.health.awaited

@@ -53,10 +53,13 @@ class Health:
     Attributes:
         alarm: why to stop, in a sentence; empty when all is as it should be.
         awaited: how many nodes it is not known of yet.
+        silent: how many nodes were there just before they were given it, and were not heard from
+            since. They may have taken it and be lost by it, so that nobody learns of it.
     """
 
     alarm: str = ""
     awaited: int = 0
+    silent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

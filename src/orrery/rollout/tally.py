@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,6 +16,9 @@ CALL_BACK_MS = 30_000
 """A node that took a revision and has settled is heard from again in this time, or is gone."""
 LONG_CALL_BACK_MS = 90_000
 """Likewise where they are so many that not all can be asked: each is reported once a minute."""
+RECENT_MS = 120_000
+"""Who was heard from in this time before it was given a revision was there then: all that are there
+are reported once a minute."""
 MOST_ASKED = 1_000
 """So many nodes are asked at most whether they are still there."""
 
@@ -130,6 +133,7 @@ class Tally:
         self._came: set[Address] = set()
         self._stage = (-1, 0)
         self._lagging: set[Address] = set()
+        self._silent: set[Address] = set()
         self._expected_gone = dict.fromkeys(self._patiences_ms, 0.0)
         self.installed: dict[Address, int] = {}
 
@@ -185,6 +189,7 @@ class Tally:
             self._present_ms -= node.habit.present_ms
             self._waiting.discard(address)
             self._lagging.discard(address)
+            self._silent.discard(address)
 
     def _count(self, report: Report) -> _Node | None:
         address, holds_ms, seen_ms, habit = report
@@ -208,11 +213,15 @@ class Tally:
 
     def _look_for_lag(self, address: Address, node: _Node) -> None:
         cohort, since_ms = self._stage
-        lags = node.cohort <= cohort and node.seen_ms >= since_ms
-        if lags and node.holds_ms not in self.target.enough:
+        lacks = node.cohort <= cohort and node.holds_ms not in self.target.enough
+        if lacks and node.seen_ms >= since_ms:
             self._lagging.add(address)
         else:
             self._lagging.discard(address)
+        if lacks and since_ms - RECENT_MS <= node.seen_ms < since_ms:
+            self._silent.add(address)
+        else:
+            self._silent.discard(address)
 
     def _look_at(self, address: Address, node: _Node) -> None:
         if node.holds_ms in self.target.enough:
@@ -311,7 +320,7 @@ class Tally:
         if target.new and not self._came:
             new_places = name_places(target.new)
             awaited = sum(now_ms - each.since_ms <= patience_ms for each in takers.values())
-        return judge(
+        health = judge(
             Takers(
                 target_ms=target.timestamp_ms,
                 count=len(takers),
@@ -322,3 +331,4 @@ class Tally:
                 came=len(self._came),
             )
         )
+        return replace(health, silent=len(self._silent))

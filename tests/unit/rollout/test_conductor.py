@@ -243,6 +243,16 @@ def test_a_cohort_does_not_wait_for_those_who_sleep(
         assert position.cohort == 1
 
 
+@pytest.mark.parametrize(("silent", "state"), [(3, State.RUNNING), (2, State.SETTLING)])
+def test_a_revision_that_silences_nodes_is_not_given_to_others(silent: int, state: State) -> None:
+    at = opened(1, opened_ms=NOW_MS)
+    cohorts = (CohortCount(1, 1), CohortCount(8, 1), CohortCount(5, 0))
+    position = decided(at, cohorts=cohorts, health=Health(silent=silent)).position
+    assert position.state is state
+    silenced = "nodes that were there just before have not been heard from since"
+    assert position.reason.endswith(silenced) is (state is State.RUNNING)
+
+
 @pytest.mark.parametrize(
     ("watched_ms", "awaited", "cohort"),
     [(9_999, 0, 0), (10_000, 1, 0), (10_000, 0, 1), (9_999, 1, 0)],

@@ -9,6 +9,7 @@ from orrery.rollout.tally import (
     CALL_BACK_MS,
     LONG_CALL_BACK_MS,
     MOST_ASKED,
+    RECENT_MS,
     CohortCount,
     Report,
     Tally,
@@ -199,6 +200,21 @@ def test_who_lacks_it_is_called_as_long_as_there_is_a_way() -> None:
     assert len(tally.to_wake(NOW_MS)) == 3
     take(tally, ONE, NOW_MS + 6)
     assert tally.to_wake(NOW_MS + 1) == [THREE]
+
+
+def test_who_falls_silent_when_it_is_given_something_is_counted() -> None:
+    tally = tally_of(KEPT)
+    opened_ms = NOW_MS + RECENT_MS
+    tally.lagging(0, opened_ms)
+    assert tally.health(opened_ms).silent == 2  # they were there at NOW_MS, if only just
+    tally.note(Report(ONE, BEFORE, opened_ms))
+    assert tally.health(opened_ms).silent == 1
+    take(tally, TWO, opened_ms)
+    assert tally.health(opened_ms).silent == 0
+    tally.lagging(1, opened_ms + 1)
+    assert tally.health(opened_ms).silent == 1  # the third has been away for long
+    tally.forget(opened_ms + 1)
+    assert tally.health(opened_ms).silent == 0
 
 
 @pytest.mark.parametrize(

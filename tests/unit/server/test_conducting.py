@@ -209,6 +209,23 @@ def test_a_bad_canary_stops_it_and_is_taken_back(scene: Scene) -> None:
     assert set(scene.fleet.holds.values()) == {newest.timestamp_ms}
 
 
+def test_a_canary_that_takes_it_and_is_never_heard_again_holds_it_up(scene: Scene) -> None:
+    """It is not known that it took it: it might as well have fallen asleep."""
+    scene.fleet.mute = {CANARY}
+    scene.begin(scene.order((ONE, ELSEWHERE)))
+    process = Process(scene.path, scene.clock)
+    for _ in range(60):
+        while process.turn():
+            pass
+        scene.fleet.take(process.home, scene.clock.now_ms())
+        scene.clock.steady_ms += 5_000
+    held_up = rollout_of(process.home)
+    assert (held_up.state, held_up.cohort) == (RolloutState.RUNNING, 0)
+    assert held_up.reason.endswith("have not been heard from since")
+    assert scene.fleet.holds[SECOND] == scene.planet.timestamp_ms
+    process.end()
+
+
 def test_what_everybody_had_is_taken_back_from_the_canary_first(scene: Scene) -> None:
     scene.fleet.away = {SECOND}
     scene.begin(scene.order((ONE, ELSEWHERE)))

@@ -16,7 +16,7 @@ from orrery.rollout.state import RolloutState
 
 _ASLEEP_MS = 300_000
 """A node that is there is heard from more often than that."""
-_BURST_MS = 5_000
+BURST_MS = 5_000
 """In this time after a cohort is opened, who follows was awake."""
 _ONLINE_MS = 1_000
 """What a cohort takes whose nodes are all there, beside the time that it is watched."""
@@ -46,6 +46,8 @@ def time_left_ms(view: RolloutView, now_ms: int) -> int | None:
         if cohort.is_open:
             awaited = _awaited_ms(len(cohort.missing), _spared(cohort, required), chance)
             settled_ms = now_ms - view.progress.complete_ms if view.progress.complete_ms else 0
+            if settled_ms > settle_ms + _ONLINE_MS:
+                return None  # what it waits for beyond that, its reason says
             watched_ms = max(settle_ms - settled_ms, 0) if cohort.counted else 0
         else:
             awaited = _awaited_ms(sleepers, _spared(cohort, required), chance)
@@ -86,7 +88,7 @@ def _awaited_ms(missing: int, spared: int, chance: float | None) -> float | None
 def _chance(view: RolloutView, now_ms: int) -> float | None:
     """How many of one missing node follow in a millisecond; None if none did lately."""
     opened_ms = view.progress.opened_ms
-    since_ms = max((opened_ms + now_ms) / 2, opened_ms + _BURST_MS)
+    since_ms = max((opened_ms + now_ms) / 2, opened_ms + BURST_MS)
     if not opened_ms or now_ms <= since_ms:
         return None
     missing = sum(len(cohort.missing) for cohort in view.cohorts if cohort.is_open)

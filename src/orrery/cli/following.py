@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _INTERVAL_S = 0.5
 _PATIENCE_S = 60.0
 """For so long nobody may conduct before following ends: a server may be restarting."""
+_MOMENT_MS = 15_000
+"""A server takes a rollout up, and one takes over from another, in less."""
 _INTERRUPTED = 130
 
 
@@ -32,11 +34,13 @@ def is_conducted(home: Home) -> bool:
     return home.is_served
 
 
-def alone_sentence(home: Home, path: Path) -> str:
-    """What to say of a rollout that nobody carries out."""
+def alone_sentence(home: Home, path: Path, changed_ms: int) -> str:
+    """What to say of a rollout that nobody carries out; nothing as long as it may be a moment's."""
     from orrery.cli.homes import home_option
 
     if home.is_served:
+        if home.clock() - changed_ms < _MOMENT_MS:
+            return ""
         return "the server that runs does not carry it out: its log tells why"
     return f"nobody carries it out now: start `orrery serve{home_option(path)}`"
 
@@ -98,7 +102,8 @@ def _follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool) -> Rol
 
     def lines(seen: RolloutView) -> list[Text]:
         chain = home.store.chain(world.id)
-        return list(rollout_lines(seen, chain, home.clock(), alone=alone_sentence(home, path)))
+        alone = alone_sentence(home, path, seen.rollout.changed_at_ms)
+        return list(rollout_lines(seen, chain, home.clock(), alone=alone))
 
     if quiet:
         return _until_over(home, world.id, lambda seen: None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from orrery.cli import output
-from orrery.cli.estimate import time_left_ms
+from orrery.cli.estimate import BURST_MS, time_left_ms
 from orrery.rollout.state import RolloutState
 from orrery.spans import format_age
 from orrery.wire.address import format_address
@@ -38,7 +38,7 @@ def rollout_lines(view: RolloutView, chain: Chain, now_ms: int, *, alone: str) -
         view: the rollout.
         chain: of the World.
         now_ms: the time.
-        alone: what to say when nobody carries it out.
+        alone: what to say when nobody carries it out, empty for nothing.
     """
     rollout = view.rollout
     state = (str(rollout.state), _STYLES.get(rollout.state, "yellow"))
@@ -50,7 +50,7 @@ def rollout_lines(view: RolloutView, chain: Chain, now_ms: int, *, alone: str) -
     yield from _wrapped("", rollout.reason)
     if rollout.state.is_over:
         return
-    if not view.is_conducted:
+    if not view.is_conducted and alone:
         yield from _wrapped("", alone, style="red")
     if view.target_ms:
         for cohort in view.cohorts:
@@ -68,9 +68,10 @@ def time_left_words(view: RolloutView, now_ms: int) -> str:
     left_ms = time_left_ms(view, now_ms)
     if left_ms is not None:
         return f"about {describe_span(left_ms)}"
-    if any(cohort.is_open and cohort.missing for cohort in view.cohorts):
-        return "not known: no node followed lately"
-    return ""
+    lately = now_ms - view.progress.opened_ms < 2 * BURST_MS
+    if lately or not any(cohort.is_open and cohort.missing for cohort in view.cohorts):
+        return ""
+    return "not known: no node followed lately"
 
 
 def describe_span(span_ms: int) -> str:

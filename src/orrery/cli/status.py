@@ -142,7 +142,7 @@ def _rollout_lines(home: Home, adoption: Adoption, span_ms: int, path: Path) -> 
         return
     found = view(home, adoption.chain.world_id, now_ms)
     if found is not None:
-        alone = alone_sentence(home, path)
+        alone = alone_sentence(home, path, found.rollout.changed_at_ms)
         yield from rollout_lines(found, adoption.chain, now_ms, alone=alone)
 
 

@@ -116,6 +116,9 @@ def test_a_fleet_that_is_online_takes_as_long_as_it_is_watched() -> None:
     assert time_left_ms(watched, now_ms) == 9_000 + 11_000
     further = seen(*view.cohorts, steps=3)
     assert time_left_ms(further, now_ms) == 21_000 + 2 * 22_000
+    longer = replace(view, progress=replace(view.progress, complete_ms=OPENED_MS - 11_000))
+    assert time_left_ms(longer, now_ms) is None
+    assert time_left_words(longer, now_ms) == ""
 
 
 def test_sleepers_wake_as_they_did_so_far() -> None:
@@ -142,6 +145,7 @@ def test_with_nobody_following_nothing_is_guessed() -> None:
     assert time_left_words(view, now_ms) == "not known: no node followed lately"
     early = seen(cohort(0, 0, now_ms=now_ms), last, adopted_at_ms=burst)
     assert time_left_ms(early, OPENED_MS + 4_000) is None
+    assert time_left_words(early, OPENED_MS + 4_000) == ""
 
 
 def test_only_as_many_as_are_required_are_awaited() -> None:

@@ -28,12 +28,14 @@ from orrery.cli.planning import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from orrery.home import Home
     from orrery.home.plan_file import PlanFile
     from orrery.home.planning import Planned, Told
     from orrery.rollout.order import Order
+    from orrery.wire.signature import SigningKey
 
 _TargetArgument = Annotated[
     str | None,
@@ -80,7 +82,7 @@ def apply(
     from orrery.rollout.plan import Refusal
 
     told = told_by(gone, in_turn, official, exempt, next_key, spare=spare)
-    with Home.open(home, passphrase=passphrase_provider(passphrase_file)) as opened:
+    with Home.open(home, passphrase=_asked_once(passphrase_file)) as opened:
         file = _plan_file(opened, target)
         if file is None:
             name = choose_world(opened, target).name
@@ -110,6 +112,15 @@ def apply(
                 raise typer.Exit(1)
         _begin(opened, planned, file)
         _follow(opened, planned, home, detach=detach, as_json=as_json)
+
+
+def _asked_once(passphrase_file: Path | None) -> Callable[[str], str]:
+    """The passphrase of a World's keys, which is one for all of them."""
+    from functools import cache
+
+    provide = passphrase_provider(passphrase_file)
+    known = cache(lambda: provide("every signing key of this World"))
+    return lambda _: known()
 
 
 def _plan_file(home: Home, target: str | None) -> PlanFile | None:
@@ -207,31 +218,47 @@ def _question(planned: Planned) -> str | None:
 def _begin(home: Home, planned: Planned, file: PlanFile | None) -> None:
     from orrery.home.rolling import begin
 
+    # A person may take their time with a passphrase: the home is not locked meanwhile.
+    signers = _signers(home, planned, file)
     home.acquire()
     try:
-        begin(home, planned.world.name, _signed_order(home, planned, file), home.clock())
+        order = _signed_order(home, planned, file, signers)
+        begin(home, planned.world.name, order, home.clock())
     finally:
         home.release()
 
 
-def _signed_order(home: Home, planned: Planned, file: PlanFile | None) -> Order:
-    """What is handed over: signed now where a person or a file must have a hand in it.
+def _signers(home: Home, planned: Planned, file: PlanFile | None) -> list[SigningKey]:
+    """The keys to sign with now: none where the server can sign by itself.
 
-    A server signs with keys that need no passphrase. Locked ones are opened here, and once.
+    A server signs with keys that need no passphrase. Locked ones are opened here, and what nobody
+    has signed of a file is signed at once, with the timestamps that it has.
     """
+    from orrery.home.plan_file import signers_here
+
+    signers = {step.signed_by for step in planned.order.plan.steps}
+    if file is None:
+        keys = home.keys.keys(planned.world.id)
+        if signers <= {key.public for key in keys if not key.locked}:
+            return []
+        return [home.keys.signer_for(planned.world.id, public) for public in sorted(signers)]
+    return signers_here(home, file)
+
+
+def _signed_order(
+    home: Home, planned: Planned, file: PlanFile | None, signers: list[SigningKey]
+) -> Order:
+    """What is handed over to the server."""
     from dataclasses import replace
 
-    from orrery.home.plan_file import make_plan_file, sign_here
+    from orrery.home.plan_file import make_plan_file
 
     order = planned.order
+    if file is None and not signers:
+        return order
     if file is None:
-        signers = {step.signed_by for step in order.plan.steps}
-        keys = home.keys.keys(planned.world.id)
-        open_keys = {key.public for key in keys if not key.locked}
-        if signers <= open_keys:
-            return order
         file = make_plan_file(home, planned, home.clock())
-    return replace(order, signed=sign_here(home, file).signed_order.signed)
+    return replace(order, signed=file.sign(signers).signed_order.signed)
 
 
 def _follow(home: Home, planned: Planned, path: Path, *, detach: bool, as_json: bool) -> None:

@@ -298,12 +298,13 @@ def check_plan_file(
     return planned
 
 
-def sign_here(home: Home, file: PlanFile) -> PlanFile:
-    """Sign with the keys of a home what nobody has signed yet.
+def signers_here(home: Home, file: PlanFile) -> list[SigningKey]:
+    """The keys of a home for what nobody has signed yet.
 
     Raises:
         CustodyError: A key is not here, or is locked and no passphrase opens it.
     """
+    found: dict[bytes, SigningKey] = {}
     for number in file.unsigned:
         public = file.plan.steps[number - 1].signed_by
         known = [key.public for key in home.keys.keys(file.plan.id)]
@@ -312,8 +313,9 @@ def sign_here(home: Home, file: PlanFile) -> PlanFile:
                 f"step {number} is not signed, and the key {fingerprint(public)} is not in "
                 f"{home.keys.directory}: sign the file where that key is, with `orrery key sign`"
             )
-        file = file.sign([home.keys.signer_for(file.plan.id, public)])
-    return file
+        if public not in found:
+            found[public] = home.keys.signer_for(file.plan.id, public)
+    return list(found.values())
 
 
 _AGAIN = "make a new one with `orrery plan --out`, and have that signed"

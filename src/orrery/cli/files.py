@@ -76,6 +76,16 @@ def check_one_standard_input(*arguments: str | None) -> None:
         raise UsageError("standard input (-) can be read once only: name a file for the other")
 
 
+def check_one_standard_output(argument: str, *, as_json: bool) -> None:
+    """Refuse to write a file and JSON to standard output.
+
+    Raises:
+        UsageError: both would go there.
+    """
+    if argument == STANDARD and as_json:
+        raise UsageError("standard output (-) has room for one: leave out --json, or name a file")
+
+
 def check_output(argument: str, *, force: bool) -> None:
     """Refuse a place where nothing may be written, before any work is done for it.
 

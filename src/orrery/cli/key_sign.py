@@ -57,10 +57,11 @@ def sign(
     it was not agreed to; 4: no key of a step is here.
     """
     from orrery.cli import output
-    from orrery.cli.files import check_output
+    from orrery.cli.files import check_one_standard_output, check_output
     from orrery.errors import UsageError
 
     target = file if out is None else out
+    check_one_standard_output(target, as_json=as_json)
     if out is not None:
         check_output(out, force=force)
     read = _read(file)

@@ -67,7 +67,7 @@ def plan(
     nothing to do; 1: what is wanted is not safe, and it is said why and what is.
     """
     from orrery.cli import output
-    from orrery.cli.files import check_output
+    from orrery.cli.files import check_one_standard_output, check_output
     from orrery.cli.planning import describe_planned, planned_lines, told_by
     from orrery.home import Home
     from orrery.home.planning import make_plan
@@ -76,6 +76,7 @@ def plan(
     told = told_by(gone, in_turn, official, exempt, next_key, spare=spare)
     if out is not None:
         check_output(out, force=force)
+        check_one_standard_output(out, as_json=as_json)
     with Home.open(home, writer=out is not None, passphrase=passphrase_provider(None)) as opened:
         tell_repairs(opened)
         wanted = choose_world(opened, world)

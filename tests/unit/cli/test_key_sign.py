@@ -145,6 +145,8 @@ def test_a_home_and_a_keys_d_are_places_of_keys_too(orrery: Orrery, home: Home) 
     Path("plan.json").write_text(copy)
     assert orrery("key", "sign", "plan.json", "--keys", "home/keys.d", "--yes").status == 0
     Path("plan.json").write_text(copy)
+    both = orrery("key", "sign", "-", "--keys", "home/keys.d", "--json", stdin=copy.encode())
+    assert (both.status, "has room for one" in both.error["message"]) == (2, True)
     out = orrery("key", "sign", "-", "--keys", "home/keys.d", stdin=copy.encode())
     assert out.status == 0
     assert PlanFile.from_json(out.out).unsigned == ()

@@ -206,5 +206,7 @@ def test_a_file_is_not_overwritten_unasked(orrery: Orrery, home: Home, tmp_path:
     assert (result.status, (tmp_path / "plan.json").read_text()) == (5, "mine")
     assert orrery("plan", "--out", "plan.json", "--force").status == 0
     assert json.loads((tmp_path / "plan.json").read_text())["format"] == "orrery-plan"
+    both = orrery("plan", "--out", "-", "--json")
+    assert (both.status, "has room for one" in both.error["message"]) == (2, True)
     piped = orrery("plan", "--out", "-")
     assert json.loads(piped.out)["format"] == "orrery-plan"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from orrery.lab.chains import root_of
-from orrery.vl1.events import Introduced
+from orrery.lab.chains import root_of, table_of
+from orrery.lab.identities import make_unproven_identity
+from orrery.lab.network import Nat
+from orrery.vl1.events import Introduced, NodeSeen
+from orrery.vl1.root import RootNode
+from orrery.vl1.root_peer import KnownNode
 from orrery.wire.endpoint import Endpoint
 from tests.simulation.scene import ROOT_ENDPOINT, SECOND_ENDPOINT, Scene, leaf_of
 
@@ -58,3 +62,53 @@ def test_when_the_old_endpoint_ends_leaves_use_the_new_one_before_long() -> None
     scene.publish()
     scene.network.run_for(1_000)
     assert scene.all_hold(revision)
+
+
+def test_leaves_that_are_asked_come_to_what_is_listed_though_the_old_endpoint_still_answers() -> (
+    None
+):
+    scene = Scene()
+    scene.network.move(scene.root_host, ROOT_ENDPOINT, SECOND_ENDPOINT)
+    scene.add_leaves(10)
+    for number in range(10):
+        # What such a NAT has opened to the other endpoint is closed before long.
+        identity = make_unproven_identity(f"behind NAT {number}")
+        scene.root.learn(KnownNode(identity.public()))
+        inside = Endpoint(bytes((10, 0, number, 1)), 9993)
+        scene.add_leaf(identity, inside, nat=Nat(bytes((50, 0, number, 1))))
+    scene.network.run_for(10_000)
+    for places in ((ROOT_ENDPOINT, SECOND_ENDPOINT), (SECOND_ENDPOINT,)):
+        scene.maker.revise([root_of(scene.root_identity, *places)])
+        scene.publish()
+        scene.network.run_for(60_000)
+        assert scene.all_hold(scene.maker.newest)
+    scene.root_host.events.clear()
+    for _ in range(3):
+        scene.root.ask([leaf_of(host).address for host in scene.leaves], scene.network.now_ms)
+        scene.network.act(scene.root_host)
+        scene.network.run_for(2_000)
+    listed = scene.root_host.endpoints.index(SECOND_ENDPOINT)
+    heard = {
+        event.identity.address
+        for event in scene.root_host.events_of(NodeSeen)
+        if event.path.socket == listed
+    }
+    assert heard == {leaf_of(host).address for host in scene.leaves}
+
+
+def test_two_roots_do_not_ask_each_other_for_ever() -> None:
+    scene = Scene()
+    other = make_unproven_identity("other root")
+    scene.maker.revise([*scene.maker.newest.roots, root_of(other, SECOND_ENDPOINT)])
+    scene.publish()
+    root = RootNode(other, scene.entropy, table_of(scene.maker), scene.network.now_ms)
+    host = scene.network.add(root, SECOND_ENDPOINT)
+    scene.network.run_for(90_000)
+    scene.maker.revise()
+    before = scene.network.traffic[SECOND_ENDPOINT].packets_from
+    for each in (scene.root_host, host):
+        assert isinstance(each.node, RootNode)
+        each.node.publish(table_of(scene.maker), scene.network.now_ms)
+        scene.network.act(each)
+    scene.network.run_for(60_000)
+    assert scene.network.traffic[SECOND_ENDPOINT].packets_from - before < 20

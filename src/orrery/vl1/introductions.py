@@ -57,9 +57,10 @@ def meeting_point(here: list[Path], there: list[Path]) -> tuple[Path, Path] | No
 
 def gained_endpoints(address: Address, before: World, after: World) -> list[Endpoint]:
     """The endpoints that a root has in one revision and did not have in another."""
-    known = set(_endpoints_of(address, before))
-    return [endpoint for endpoint in _endpoints_of(address, after) if endpoint not in known]
+    known = set(endpoints_of(address, before))
+    return [endpoint for endpoint in endpoints_of(address, after) if endpoint not in known]
 
 
-def _endpoints_of(address: Address, world: World) -> tuple[Endpoint, ...]:
+def endpoints_of(address: Address, world: World) -> tuple[Endpoint, ...]:
+    """The endpoints that a root has in a revision."""
     return next((r.endpoints for r in world.roots if r.identity.address == address), ())

@@ -15,7 +15,12 @@ from orrery.vl1.events import (
     WorldServed,
 )
 from orrery.vl1.handing import Handing
-from orrery.vl1.introductions import Introductions, gained_endpoints, meeting_point
+from orrery.vl1.introductions import (
+    Introductions,
+    endpoints_of,
+    gained_endpoints,
+    meeting_point,
+)
 from orrery.vl1.limits import Allowance, BucketTable, TokenBucket
 from orrery.vl1.multicast import Multicaster
 from orrery.vl1.node import Entropy, Node, endpoint_for_protocol
@@ -66,6 +71,8 @@ ASKING_VERSION = Version(1, 12, 0)
 """Nodes from this version on ask each of their roots something every 5 s."""
 SILENCE_MS = 6_000
 """Such a node which was not heard for so long does not reach us any more."""
+MOST_SHOWN = 4
+"""A node that is asked is brought to so many of our endpoints at once."""
 _WHOIS_ANSWER_BYTES = DATAGRAM_BYTES - HEADER_BYTES
 
 
@@ -202,6 +209,10 @@ class RootNode(Node[RootPeer]):
     def ask(self, addresses: Iterable[Address], now_ms: int) -> int:
         """Ask nodes now what they hold, and report those who answer as seen.
 
+        They are also brought to our endpoints in the revision that they hold: by itself a node
+        keeps to an endpoint that we had before for as long as we answer there, and so nobody would
+        know whether it reaches us at the others.
+
         Returns:
             How many of them there is a way to.
         """
@@ -212,6 +223,7 @@ class RootNode(Node[RootPeer]):
             if peer is not None and path is not None:
                 peer.asked = True
                 self._probe(peer, path, now_ms)
+                self._show_listed_endpoints(peer, path)
                 asked += 1
         return asked
 
@@ -316,8 +328,10 @@ class RootNode(Node[RootPeer]):
             self._events.append(WorldServed(now_ms, peer.address, len(worlds), size, pushed=False))
             self._note_attempt(peer, now_ms)
         self._received(packet, peer, path, now_ms)
-        # Who holds a fork may have got another World in its place by hand.
-        if confirmed and (worlds or not fresh or peer.forks):
+        # Who holds a fork may have got another World in its place by hand. A root that says it has
+        # the oldest revision asks what we hold: to ask back would have both ask for ever.
+        is_probe = peer.address in self._upstreams and not hello.planet.timestamp_ms
+        if confirmed and not is_probe and (worlds or not fresh or peer.forks):
             self._probe(peer, path, now_ms)
         if fresh:
             self._report(peer, hello, path, now_ms)
@@ -688,7 +702,20 @@ class RootNode(Node[RootPeer]):
         path = peer.best_path(now_ms)
         if before is None or after is None or path is None:
             return
-        for endpoint in gained_endpoints(self.address, before, after):
+        self._show(peer, path, gained_endpoints(self.address, before, after))
+
+    def _show_listed_endpoints(self, peer: RootPeer, path: Path) -> None:
+        """Bring a node to some of the endpoints that we have in what it holds."""
+        for held in peer.held.items():
+            world = self._handing.table.revision_at(*held)
+            if world is not None:
+                listed = endpoints_of(self.address, world)
+                start = self._random_bytes(1)[0] % max(1, len(listed))
+                self._show(peer, path, (*listed[start:], *listed[:start])[:MOST_SHOWN])
+
+    def _show(self, peer: RootPeer, path: Path, endpoints: Iterable[Endpoint]) -> None:
+        """Introduce a node to ourselves at other endpoints."""
+        for endpoint in endpoints:
             if endpoint.family == path.endpoint.family:
                 self._send(peer, Verb.RENDEZVOUS, Rendezvous(self.address, endpoint).encode(), path)
 

@@ -65,8 +65,14 @@ def sign(
     if out is not None:
         check_output(out, force=force)
     read = _read(file)
+    proven = _is_proven(read, _publics(read.plan.id, key or [], keys, home))
     if not as_json and target != "-":
-        output.print_lines(_lines(read))
+        output.print_lines(_lines(read, in_full=not proven))
+    if not proven:
+        output.warn(
+            "who signed the revision that this plan starts from is not known here, so what it says "
+            "of the present may be made up: compare all of what is to be signed, not the changes"
+        )
     for sentence in _doubts(read):
         output.warn(sentence)
     if not read.unsigned:
@@ -123,7 +129,21 @@ def _write(target: str, signed: PlanFile) -> None:
 # What it changes, in words
 
 
-def _lines(read: PlanFile) -> Iterator[Text]:
+def _is_proven(read: PlanFile, known: set[bytes]) -> bool:
+    """Whether the revision that the plan starts from is known to be a revision."""
+    from orrery.errors import VerifyError
+
+    for public in (read.start.updates_must_be_signed_by, *known):
+        try:
+            read.start.verify(public)
+        except VerifyError:
+            continue
+        # That it names the key which is here makes it one of the chain that this key signs for.
+        return True
+    return False
+
+
+def _lines(read: PlanFile, *, in_full: bool) -> Iterator[Text]:
     from itertools import pairwise
 
     from rich.text import Text
@@ -145,7 +165,7 @@ def _lines(read: PlanFile) -> Iterator[Text]:
             (f"step {number}", "bold"), f"  {describe_timestamp(world.timestamp_ms)}"
         )
         yield output.labelled("  signer", f"{fingerprint(step.signed_by)}{state}", 11)
-        yield from change_lines(before.roots, world.roots, {})
+        yield from change_lines(() if in_full else before.roots, world.roots, {})
         if world.updates_must_be_signed_by != before.updates_must_be_signed_by:
             was, names = map(
                 fingerprint, (before.updates_must_be_signed_by, world.updates_must_be_signed_by)
@@ -202,6 +222,19 @@ def _keys(
                 found[public] = store.signer_for(read.plan.id, public)
     if not found:
         raise CustodyError(f"no key that has to sign is here; wanted is {_missing(read)}")
+    return found
+
+
+def _publics(
+    world_id: int, files: list[Path], directory: Path | None, home: Path | None
+) -> set[bytes]:
+    """The public keys that are known here without a passphrase."""
+    from orrery.cli.documents import read_signing_key
+
+    plain = [path for path in (*files, *_key_files(directory)) if path.suffix != ".age"]
+    found = {read_signing_key(str(path)).public for path in plain}
+    for store in _stores(world_id, directory, home, lambda _: ""):
+        found.update(each.public for each in store.keys(world_id) if each.public is not None)
     return found
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,30 @@ def test_a_locked_key_asks_for_its_passphrase(
         assert (refused.status, "the passphrase is wrong" in refused.err) == (4, True)
     assert PlanFile.from_json(Path("plan.json").read_text()).unsigned == (1, 2)
     assert orrery(*arguments, "pass", "--keys", folder).status == 0
+
+
+def test_a_start_that_may_be_made_up_is_said_and_all_is_shown(
+    orrery: Orrery, home: Home, vault: Path
+) -> None:
+    """Somebody lets the change look small by saying that it was so before."""
+    planned(orrery)
+
+    def make_up(data: dict[str, Any]) -> None:
+        file = PlanFile.from_json(Path("plan.json").read_text())
+        start = replace(file.start, roots=file.revisions[0].roots)
+        data["start"] = start.encode().hex()
+        data["order"]["plan"]["start"]["signature"] = start.signature.hex()
+
+    honest = orrery("key", "sign", "plan.json", "--keys", vault, "--yes", "--out", "honest")
+    assert honest.err.startswith("signed")
+    rewrite(Path("plan.json"), make_up)
+    result = orrery("key", "sign", "plan.json", "--keys", vault, "--yes")
+    assert "may be made up: compare all of what is to be signed" in result.err
+    own = newest(home).roots[0].identity.address
+    assert result.out.count(f"  + root {own:010x}") == 2
+    assert result.out.count("    + 198.51.100.9/443") == 2
+    applied = orrery("apply", "plan.json", "--home", "home", "--yes")
+    assert (applied.status, "which this home never published" in applied.err) == (5, True)
 
 
 def test_wrong_keys_sign_nothing(orrery: Orrery, home: Home, tmp_path: Path) -> None:

@@ -167,7 +167,6 @@ class LapsedNetwork(FakeNetwork):
         lapse: whether rounds are left out.
         rounds: how many rounds were real.
         left_out: how many were not.
-        listener: called with every packet that reaches a root: its datagram, and where.
         out_of_reach: endpoints to which packets of leaves do not get.
     """
 
@@ -175,7 +174,6 @@ class LapsedNetwork(FakeNetwork):
         super().__init__(seed, _believe, now_ms)
         self.rounds = 0
         self.left_out = 0
-        self.listener: Callable[[bytes, Host, Endpoint], None] | None = None
         self.out_of_reach: set[Endpoint] = set()
         self.lapse = lapse
         self._roots: dict[Address, Host] = {}
@@ -251,9 +249,13 @@ class LapsedNetwork(FakeNetwork):
             if host.is_up:
                 self._schedule_tick(host)
 
-    def settle(self) -> None:
-        """Make up for what was left out so far, for whoever wants to look at roots and leaves."""
-        for host in self._steady:
+    def settle(self, only: Host | None = None) -> None:
+        """Make up for what was left out so far, for whoever wants to look at roots and leaves.
+
+        Args:
+            only: the leaf that matters; all of them if it is left out.
+        """
+        for host in self._steady if only is None else (only,):
             self._settle(host)
 
     def _before_calling(self) -> bool:
@@ -287,8 +289,6 @@ class LapsedNetwork(FakeNetwork):
         if isinstance(host.node, LapsedLeaf):
             self._settle(host)
             self._steady.pop(host, None)
-        elif self.listener is not None:
-            self.listener(datagram, host, host.endpoints[path.socket])
         super()._receive(host, datagram, path)
 
     def _send(self, host: Host, datagram: bytes, source: Endpoint, destination: Endpoint) -> None:

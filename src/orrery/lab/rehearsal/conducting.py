@@ -136,6 +136,11 @@ class Conducting:
         return self._tally.to_ask()
 
     @property
+    def listed(self) -> frozenset[Place]:
+        """Where a node that took the revision is to be heard."""
+        return self._tally.target.listed
+
+    @property
     def counted(self) -> int:
         """How many nodes count."""
         return len(self._tally)

@@ -177,8 +177,10 @@ class Loopback:
                 self._roots[real] = _Root(name, real, identity, places, secret)
                 self._by_place.update({there: place for place, there in places.items()})
             self._set_rollout(home)
-            self._edit(home, contents[0])
-            return publish(home, _WORLD, wall_clock_ms()).world
+            if len(contents[0]) > 1:
+                self._edit(home, contents[0])
+                publish(home, _WORLD, wall_clock_ms())
+            return next(iter(home.served_worlds()))
 
     def _name(self, real: Address, number: int) -> str:
         return self._script.names.get(real, f"root-{number}")

@@ -30,7 +30,6 @@ from orrery.vl1.root import RootLimits
 from orrery.vl1.root_peer import KnownNode
 from orrery.wire.address import Address, format_address
 from orrery.wire.endpoint import Endpoint
-from orrery.wire.packet import FRAGMENT_INDICATOR, FRAGMENT_INDICATOR_OFFSET, header_source
 from orrery.wire.verbs import OK_HELLO_WORLDS_BYTES, PROTOCOL_VERSION, SOFTWARE_VERSION, WorldHeld
 from orrery.wire.world import World
 from orrery.worlds.handover import HandoverTable
@@ -43,6 +42,8 @@ GRACE_MS = 20 * MINUTE_MS
 SPEAKING_MS = 60_000
 """A root reports a node that is there this often; here it does so less where nothing needs it."""
 _LONGEST_SILENCE_MS = 6 * 60 * MINUTE_MS
+ASK_NODES_MS = 2_000
+"""Roots ask nodes so often whether they are still there (server/conducting.py)."""
 LOOK_MS = 1_000
 """How soon the conductor looks again when something has happened."""
 REST_MS = 300_000
@@ -89,7 +90,6 @@ class Play:
         self._begin_ms = max(START_MS, script.chain.newest.timestamp_ms + MINUTE_MS)
         self._network = LapsedNetwork(script.seed, self._begin_ms - WARM_UP_MS, lapse=script.lapse)
         self._network.watcher = self._on_event
-        self._network.listener = self._on_packet
         self._chain = self._cast.chain(script.chain)
         self._beside = tuple(map(self._cast.chain, script.beside))
         self._order = replace(
@@ -108,6 +108,7 @@ class Play:
         self._dirty = False
         self._look_ms = 0
         self._ended_ms: int | None = None
+        self._asked_ms = 0
         self._asked: set[Place] = set()
         self._released = 0
         self._bad_steps = {
@@ -211,8 +212,7 @@ class Play:
         """Let the conductor look at what is known, and the operator at what it waits for."""
         conducting, now_ms = self._conducting, self._network.now_ms
         awaited = conducting.awaited
-        for address in awaited:
-            self._vouch(self._by_address.get(address))
+        self._ask(awaited)
         conducting.look(now_ms, self._answering())
         position = conducting.position
         rolls_back = self._script.roll_back and not position.progress.rolling_back
@@ -258,13 +258,29 @@ class Play:
             self._ask_for(step.release, self._close)
         self._released = max(self._released, done)
 
-    def _vouch(self, member: _Member | None) -> None:
-        """A steady leaf is heard every 5 s, though nobody plays it."""
-        if member is not None and member.host is not None:
-            place = self._network.heard_at(member.host)
-            if place is not None:
-                now_ms = self._network.now_ms
-                self._conducting.note_heard(member.actor.address, self._places[place], now_ms)
+    def _ask(self, awaited: list[Address]) -> None:
+        """Ask nodes whether they are there, as roots do; of who is heard anyway it is known."""
+        now_ms = self._network.now_ms
+        asked = []
+        for address in awaited:
+            host = self._by_address[address].host
+            heard_at = None if host is None else self._network.heard_at(host)
+            place = None if heard_at is None else self._places[heard_at]
+            if place is not None and place in self._conducting.listed:
+                # Asked every 5 s by itself: nobody has to play that.
+                self._conducting.note_heard(address, place, now_ms)
+            else:
+                asked.append((address, host))
+        if not asked or now_ms - self._asked_ms < ASK_NODES_MS:
+            return
+        self._asked_ms = now_ms
+        for _, host in asked:
+            if host is not None:
+                self._network.settle(host)
+        for host in self._roots.values():
+            if host.is_up and isinstance(host.node, LapsedRoot):
+                host.node.ask([address for address, _ in asked], now_ms)
+                self._network.act(host)
 
     def _speak(self) -> None:
         """Report the steady leaves as roots do, only not each at its own time."""
@@ -460,12 +476,6 @@ class Play:
 
     # -- what they report --------------------------------------------------------------------------
 
-    def _on_packet(self, datagram: bytes, host: Host, endpoint: Endpoint) -> None:
-        if datagram[FRAGMENT_INDICATOR_OFFSET] == FRAGMENT_INDICATOR:
-            return
-        place = self._places[endpoint]
-        self._conducting.note_heard(header_source(datagram), place, self._network.now_ms)
-
     def _on_event(self, host: Host, event: Event) -> None:
         now_ms, world_id = self._network.now_ms, self._chain.world_id
         match event:
@@ -478,7 +488,10 @@ class Play:
                 self._dirty = True
             case NodeSeen():
                 held = {**dict([event.planet]), **dict(event.moons)}.get(world_id)
-                self._conducting.note(event.identity.address, held, now_ms)
+                address = event.identity.address
+                self._conducting.note(address, held, now_ms)
+                place = self._places[host.endpoints[event.path.socket]]
+                self._conducting.note_heard(address, place, now_ms)
             case WorldServed():
                 address = Address(host.node.address)
                 self._work[address, "pushes" if event.pushed else "answers"] += event.links

@@ -14,7 +14,7 @@ from orrery.rollout.cohorts import Cohorts
 from orrery.rollout.order import Order
 from orrery.rollout.progress import Progress
 from orrery.rollout.state import RolloutState
-from orrery.store import AuditEntry, LeaseRecord, Rollout
+from orrery.store import AuditEntry, LeaseRecord, Rollout, RootRecord
 from orrery.wire.address import Address
 from orrery.wire.world import World
 
@@ -169,7 +169,13 @@ def resume(home: Home, name: str, now_ms: int, *, actor: str | None = None) -> R
             raise PlanError(f"the rollout of {name!r} is not paused, it is {rollout.state}")
         return (
             replace(rollout, state=RolloutState.RUNNING, reason="resumed"),
-            replace(progress, clock_ms=now_ms, forgiven_ms=now_ms, complete_ms=0),
+            replace(
+                progress,
+                clock_ms=now_ms,
+                forgiven_ms=now_ms,
+                opened_ms=min(progress.opened_ms, now_ms),
+                complete_ms=0,
+            ),
         )
 
     return _steer(home, name, now_ms, ("resume rollout", actor), change)
@@ -199,6 +205,7 @@ def roll_back(home: Home, name: str, now_ms: int, *, actor: str | None = None) -
                 complete_ms=0,
                 clock_ms=now_ms,
                 forgiven_ms=now_ms,
+                opened_ms=min(progress.opened_ms, now_ms),
             ),
         )
 
@@ -242,7 +249,7 @@ def view(home: Home, world_id: int, now_ms: int) -> RolloutView | None:
         if world.timestamp_ms >= target_ms
     }
     cohorts = cohorts_of(order, chain.until(progress.revisions[0]).newest)
-    uncounted = uncounted_of(order, cohorts)
+    uncounted = uncounted_of(order, cohorts, home.store.roots())
     counted: list[int] = [0] * len(cohorts)
     missing: list[list[MissingNode]] = [[] for _ in cohorts]
     members: set[Address] = set()
@@ -292,10 +299,19 @@ def cohorts_of(order: Order, start: World) -> Cohorts:
     return Cohorts(order.cohorts, roots)
 
 
-def uncounted_of(order: Order, cohorts: Cohorts) -> frozenset[Address]:
-    """Who does not count however lately it was seen: roots, and nodes that the plan exempts."""
+def uncounted_of(
+    order: Order, cohorts: Cohorts, sharing: Iterable[RootRecord] = ()
+) -> frozenset[Address]:
+    """Who does not count however lately it was seen: roots, and nodes that the plan exempts.
+
+    Args:
+        order: What is carried out.
+        cohorts: Of it, with the roots of its revisions.
+        sharing: The roots that ever worked with this home. Those that retired hold what they held
+            then, for good, and nobody may wait for them.
+    """
     exempt = (address for group in order.plan.exempt for address in group.addresses)
-    return cohorts.roots.union(exempt)
+    return cohorts.roots.union(exempt, (root.address for root in sharing))
 
 
 _Change = Callable[[Rollout, Progress], tuple[Rollout, Progress]]

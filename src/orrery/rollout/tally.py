@@ -154,9 +154,11 @@ class Tally:
         """
         for report in reports:
             self._count(report)
+        # What is dated later than now was noted before the clock was set back.
         for address, at_ms in took_ms.items():
-            self._take(address, at_ms)
+            self._take(address, min(at_ms, self._began_ms))
         for address, node in self._nodes.items():
+            node.seen_ms = min(node.seen_ms, self._began_ms)
             self._look_at(address, node)
 
     def note(self, report: Report) -> None:

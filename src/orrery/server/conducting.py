@@ -274,22 +274,33 @@ class Conducting:
     def _conduct(self, home: Home, lease: Lease, listening: frozenset[Place]) -> bool:
         """Do what is to be done now; returns whether anything was."""
         roots = frozenset(root.address for root in home.store.roots())
+        carrier = Carrier(home, lease)
         changed = False
+        trouble: OrreryError | None = None
         for job in self._jobs.values():
             if job.rollout.state is RolloutState.PAUSED:
                 job.forget()
                 continue
-            now_ms = self._wall_ms()
-            job.note_clock(now_ms - self._clock.now_ms())
-            facts = job.look(roots, now_ms)
-            evidence = self._with_places(job, facts.evidence, roots, listening)
             try:
-                changed |= self._act(Carrier(home, lease), job, replace(facts, evidence=evidence))
+                changed |= self._carry_on(carrier, job, roots, listening)
             except ConflictError as error:
                 # Somebody steers it, changes the home, or has taken over.
                 log.info("conflict", rollout=job.rollout.number, error=str(error))
                 self._look_again()
+            except OrreryError as error:
+                trouble = error  # of this one: the others go on
+        if trouble is not None:
+            raise trouble
         return changed
+
+    def _carry_on(
+        self, carrier: Carrier, job: Job, roots: frozenset[Address], listening: frozenset[Place]
+    ) -> bool:
+        now_ms = self._wall_ms()
+        job.note_clock(now_ms - self._clock.now_ms())
+        facts = job.look(roots, now_ms)
+        evidence = self._with_places(job, facts.evidence, roots, listening)
+        return self._act(carrier, job, replace(facts, evidence=evidence))
 
     def _with_places(
         self, job: Job, evidence: Evidence, roots: frozenset[Address], listening: frozenset[Place]

@@ -162,6 +162,15 @@ def test_nobody_is_gone_for_what_was_missed() -> None:
     assert tally.to_ask() == [TWO]
 
 
+def test_what_was_noted_before_the_clock_was_set_back_is_not_waited_for() -> None:
+    tally = Tally(WORLD_ID, COHORTS, (), KEPT, NOW_MS)
+    later_ms = NOW_MS + 3_600_000
+    tally.load([Report(ONE, AFTER, later_ms), Report(TWO, AFTER, later_ms)], {ONE: later_ms})
+    for address in (ONE, TWO):
+        tally.note_heard(address, [OLD], NOW_MS + SETTLE_MS)
+    assert tally.health(NOW_MS + SETTLE_MS) == Health()
+
+
 @pytest.mark.parametrize("loaded", [True, False])
 def test_who_was_forgiven_is_not_judged(loaded: bool) -> None:
     target = Target(

@@ -141,6 +141,8 @@ def make_plan(
     landscape = _landscape(home, world, _Places(newest.roots, names), told, now_ms)
     since_ms = now_ms - settings.rollout.horizon_ms
     own = {root.identity.address for root in (*newest.roots, *roots)}
+    # Those that retired hold what they held then, for good.
+    own.update(each.address for each in home.store.roots())
     nodes = [node for node in _nodes(home, chain, since_ms) if node.address not in own]
     seen = {node.address: node.seen_ms for node in nodes}
     for address in told.exempt:

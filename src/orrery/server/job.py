@@ -64,7 +64,7 @@ class Job:
         self.cohorts = cohorts_of(self.order, start)
         steps = self.order.plan.steps
         self.places = places_of((*start.roots, *(root for step in steps for root in step.roots)))
-        self._uncounted = uncounted_of(self.order, self.cohorts)
+        self._uncounted = uncounted_of(self.order, self.cohorts, store.roots())
         self._tally: Tally | None = None
         self._change = -1
         self._forgotten_ms = 0

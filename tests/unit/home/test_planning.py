@@ -92,6 +92,14 @@ def test_roots_and_who_holds_nothing_of_it_are_no_nodes(home: Home) -> None:
     assert make_plan(home, "home", NOW_MS).fleet.counted == ()
 
 
+def test_a_root_that_retired_is_no_node(home: Home) -> None:
+    see(home, ANNE)
+    see(home, BERT)
+    home.store.note_root(BERT, (str(OTHER),), NOW_MS - 20 * DAY_MS)
+    ((_, nodes),) = make_plan(home, "home", NOW_MS).fleet.counted
+    assert nodes == (ANNE,)
+
+
 def test_a_fork_is_none_of_the_chain_though_its_timestamp_is_one_of_it(home: Home) -> None:
     see(home, ANNE)
     newest = planet(home)

@@ -7,7 +7,7 @@ import pytest
 
 from orrery.errors import OrreryError
 from orrery.home import Home, lock_keys, unlock_keys
-from orrery.home.rolling import begin, pause, resume, roll_back, stop
+from orrery.home.rolling import begin, pause, resume, roll_back, stop, view
 from orrery.rollout.conditions import Adopted, Answering, Condition, Heard
 from orrery.rollout.order import Order
 from orrery.rollout.places import places_of
@@ -32,7 +32,7 @@ from tests.crash.stepping import disk_full, machine
 from tests.unit.custody.locks import quick_lock
 from tests.unit.home.making import ELSEWHERE, ONE, entropy, make_home
 from tests.unit.rollout.ordering import order_of, plan_of, step_of
-from tests.unit.store.making import NOW_MS, identity
+from tests.unit.store.making import NOW_MS, identity, sighting
 
 OVER = frozenset(state for state in RolloutState if state.is_over)
 STILL = OVER | {RolloutState.PAUSED}
@@ -119,6 +119,20 @@ def test_a_step_goes_from_cohort_to_cohort(scene: Scene) -> None:
     assert scene.in_file == scene.chain[-1]
     actions = [entry.action for entry in scene.home().store.audit_entries(2)]
     assert actions == ["rollout done", "publish"]
+
+
+def test_a_root_that_retired_is_not_waited_for(scene: Scene) -> None:
+    retired = identity(9).address
+    with scene.home() as home:
+        home.store.note_root(retired, (str(ELSEWHERE),), NOW_MS)
+        planet = {"planet_id": scene.planet.id, "planet_timestamp_ms": scene.planet.timestamp_ms}
+        home.store.record([sighting(retired, NOW_MS, **planet)])
+    scene.begin(scene.order((ONE, ELSEWHERE)))
+    assert scene.go_on().state is RolloutState.DONE
+    with scene.home() as home:
+        seen = view(home, scene.planet.id, scene.clock.now_ms())
+    assert seen is not None
+    assert sum(cohort.counted for cohort in seen.cohorts) == len(NODES)
 
 
 def test_only_one_process_conducts_and_the_next_takes_over(scene: Scene) -> None:

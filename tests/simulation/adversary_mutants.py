@@ -153,7 +153,7 @@ MUTANTS = (
         "if stranded := task.find_stranded(task.counted):",
         "if stranded := ():",
     ),
-    Mutant("nodes that lag behind forgotten", "planner", "if held != task.newest:", "if False:"),
+    Mutant("nodes that lag behind forgotten", "planner", "if not held.is_newest:", "if False:"),
     Mutant(
         "signed by the new key",
         "writing",

@@ -1,6 +1,6 @@
 """Why a wish is not safe, by name, and what comes nearest to it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from orrery.rollout.atlas import Bits
 from orrery.rollout.fleet import Fleet, Group, Stranded, Why
 from orrery.rollout.places import name_places
 from orrery.rollout.plan import Reason, Refusal
-from orrery.rollout.stranding import Position, locate
+from orrery.rollout.stranding import Position
 from orrery.rollout.task import Task
 from orrery.rollout.wish import Wish
 from orrery.wire.address import Address, format_address
@@ -135,9 +135,10 @@ def _object_to_out_of_reach(task: Task, lost: Sequence[Position]) -> Objection:
 
 def _object_to_stranded(task: Task, stranded: Sequence[Stranded]) -> Objection:
     addresses = _addresses(each.group for each in stranded)
+    sought_by = {position.group.standing: _sought(task, position) for position in task.counted}
     told: dict[tuple[Why, Bits], list[Group]] = {}
     for group, why in stranded:
-        told.setdefault((why, _sought_by(task, group)), []).append(group)
+        told.setdefault((why, sought_by[group.standing]), []).append(group)
     return Objection(
         Refusal(
             reason=Reason.STRANDED,
@@ -146,7 +147,7 @@ def _object_to_stranded(task: Task, stranded: Sequence[Stranded]) -> Objection:
                 for (why, sought), groups in told.items()
             ),
             stranded=tuple(stranded),
-            remedies=tuple(_iter_remedies(task, stranded)),
+            remedies=tuple(_iter_remedies(task, told)),
         ),
         Nearest(
             task.wish,
@@ -156,15 +157,13 @@ def _object_to_stranded(task: Task, stranded: Sequence[Stranded]) -> Objection:
     )
 
 
-def _sought_by(task: Task, group: Group) -> Bits:
-    """Where stranded nodes look for a root, with what they hold or will be led to."""
-    atlas = task.atlas
+def _sought(task: Task, position: Position) -> Bits:
+    """Where nodes look in vain for who leads them, with what they hold or will be led to."""
     sought = 0
-    for _, kind, revisions in locate(task.chain, [group], task.landscape, atlas):
-        for revision in revisions:
-            known = kind.known(atlas.content_of(revision))
-            if not known & atlas.alive & atlas.orrery:
-                sought |= known
+    for held in position.held:
+        known = position.kind.known(held.content)
+        if not known & task.atlas.alive & task.atlas.orrery:
+            sought |= known
     return sought
 
 
@@ -180,21 +179,20 @@ def _tell_why(task: Task, why: Why, sought: Bits) -> str:
     return f"nothing runs where they look ({names})"
 
 
-def _iter_remedies(task: Task, stranded: Sequence[Stranded]) -> Iterator[str]:
+def _iter_remedies(task: Task, told: Mapping[tuple[Why, Bits], list[Group]]) -> Iterator[str]:
     """What remains possible, best first."""
     atlas = task.atlas
-    groups = [group for group, why in stranded if why is not Why.FOREIGN]
     sought = 0
-    for group in groups:
-        sought |= _sought_by(task, group)
+    worlds: set[int] = set()
+    for (why, places), groups in told.items():
+        sought |= places
+        if why is not Why.FOREIGN:
+            worlds.update(*(group.standing.beside for group in groups))
     if sought:
         yield f"start an Orrery root again at {name_places(atlas.list(sought))}"
-    others = sorted({world_id for group in groups for world_id in group.standing.beside})
-    if others:
-        yield (
-            "serve this World also from a running root of "
-            f"{', '.join(f'World {world_id:016x}' for world_id in others)}, which they hold too"
-        )
+    if worlds:
+        names = ", ".join(f"World {world_id:016x}" for world_id in sorted(worlds))
+        yield f"serve this World also from a running root of {names}, which they hold too"
     if atlas.of_root(sought) & task.goal:
         yield (
             "carry out the plan without them: a root that has only moved, with its identity, "
@@ -202,7 +200,7 @@ def _iter_remedies(task: Task, stranded: Sequence[Stranded]) -> Iterator[str]:
         )
     yield (
         "have an agent on the nodes fetch and install the new World file, or copy it there by "
-        f"hand: {_name_nodes(_addresses(group for group, _ in stranded))}"
+        f"hand: {_name_nodes(_addresses(group for groups in told.values() for group in groups))}"
     )
 
 

@@ -73,14 +73,12 @@ def _find_course(task: Task) -> Course | None:
     newest = Publication(task.content, signer_of(task.chain), key_of(task.newest))
     at_newest = rules.holders_of(newest)
     holders = set(at_newest)
-    for _, kind, revisions in task.counted:
-        for held in revisions:
-            if held != task.newest:
-                published = Publication(atlas.content_of(held), b"", key_of(held))
-                holder = rules.holder_of(published, kind)
-                # What such nodes lack already is not asked for.
-                there = rules.count(rules.leaders(holder, newest.signer, atlas.alive))
-                holders.add(holder._replace(needs=min(holder.needs, there)))
+    for kind, held in {(each.kind, held) for each in task.counted for held in each.held}:
+        if not held.is_newest:
+            holder = rules.holder_of(Publication(held.content, b"", held.key), kind)
+            # What such nodes lack already is not asked for.
+            there = rules.count(rules.leaders(holder, newest.signer, atlas.alive))
+            holders.add(holder._replace(needs=min(holder.needs, there)))
     key = newest.names if task.wish.key is None else signing_half(task.wish.key)
     return Search(
         rules, newest, task.goal, key=key, holders=tuple(holders), at_newest=at_newest

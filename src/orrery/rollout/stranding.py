@@ -1,6 +1,6 @@
 """Who is stranded: no running root that it knows can lead it to the newest revision."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,12 +18,18 @@ _ROOM_BYTES = OK_HELLO_WORLDS_BYTES - _LARGEST_WORLD_BYTES
 """What the links to the newest revision may take where another one is to follow."""
 
 
-class _Offer(NamedTuple):
-    """A revision that an official root hands out, with its signer as `signing_half`."""
+class Held(NamedTuple):
+    """What matters of a revision in the hands of a node.
 
-    places: Bits
-    signer: bytes
-    revision: World
+    Attributes:
+        content: the places that it names.
+        key: the key that it names, as `signing_half`.
+        is_newest: whether it is the newest one.
+    """
+
+    content: Bits
+    key: bytes
+    is_newest: bool
 
 
 class Position(NamedTuple):
@@ -32,21 +38,18 @@ class Position(NamedTuple):
     Attributes:
         group: the nodes.
         kind: of the nodes.
-        revisions: what they were last seen with, and what they may have taken since: the newest,
-            those where they have to stop on their way because an answer has no room for all links,
-            and those of official roots that lag behind. None if they hold nothing of this chain.
+        held: what they were last seen with, and what they may have taken since: the newest, those
+            where they have to stop on their way because an answer has no room for all links, and
+            those of official roots that lag behind. None if they hold nothing of this chain.
     """
 
     group: Group
     kind: Kind
-    revisions: tuple[World, ...]
+    held: tuple[Held, ...]
 
 
 def locate(
-    chain: Chain,
-    groups: Iterable[Group],
-    landscape: Landscape,
-    atlas: Atlas,
+    chain: Chain, groups: Iterable[Group], landscape: Landscape, atlas: Atlas
 ) -> tuple[Position, ...]:
     """Where nodes stand, those left out that wait for a moon.
 
@@ -57,7 +60,7 @@ def locate(
         atlas: places, among them all of the chain.
     """
     positions = []
-    offers = tuple(_iter_offers(chain, landscape, atlas))
+    paths = _Paths(chain, landscape, atlas)
     for group in groups:
         holds_ms, reach, beside = group.standing
         if holds_ms == 0 and chain.type == WorldType.MOON:
@@ -69,71 +72,94 @@ def locate(
             for world_id in beside:
                 left |= atlas.bits_of(landscape.beside.get(world_id, ())) & within & atlas.alive
         kind = Kind(within, left)
-
-        def known_to(revision: World, kind: Kind = kind) -> Bits:
-            return kind.known(atlas.content_of(revision)) & atlas.alive
-
-        revisions = () if held is None else _revisions_of(chain, held, known_to, offers)
-        positions.append(Position(group, kind, revisions))
+        may_hold = () if held is None else paths.iter_from(held, kind)
+        positions.append(Position(group, kind, tuple(dict.fromkeys(may_hold))))
     return tuple(positions)
 
 
 def judge(
-    atlas: Atlas,
-    positions: Sequence[Position],
-    newest: World | None,
-    signer: bytes,
-    running: Bits,
+    atlas: Atlas, positions: Iterable[Position], signer: bytes, running: Bits, *, is_signed: bool
 ) -> tuple[Stranded, ...]:
     """Those who would be stranded if this ran and nothing else.
 
     Args:
         atlas: the places.
         positions: where the nodes stand.
-        newest: the revision that they are to be led to; None for one that is not signed yet.
-        signer: the key that signs it, as `signing_half`.
+        signer: the key that signs what they are to be led to, as `signing_half`.
         running: the places that run.
+        is_signed: whether that is the newest revision of the chain, else one that is to come.
     """
     found = []
-    for position in positions:
-        why = None if position.revisions else Why.FOREIGN
-        for revision in position.revisions:
-            known = position.kind.known(atlas.content_of(revision)) & running
-            is_led = revision == newest or key_of(revision) == signer or known & atlas.orrery
+    for group, kind, may_hold in positions:
+        why = None if may_hold else Why.FOREIGN
+        for content, key, is_newest in may_hold:
+            known = kind.known(content) & running
+            is_led = (is_newest and is_signed) or key == signer or known & atlas.orrery
             if not known:
                 why = Why.SILENT
             elif not is_led and why is None:
                 why = Why.NO_LINK
         if why is not None:
-            found.append(Stranded(position.group, why))
+            found.append(Stranded(group, why))
     return tuple(found)
 
 
-def _revisions_of(
-    chain: Chain, held: World, known_to: Callable[[World], Bits], offers: Sequence[_Offer]
-) -> tuple[World, ...]:
-    """What a node may hold that was last seen with a revision, in the order in which it is found.
+class _Offer(NamedTuple):
+    """A revision that an official root hands out, with its signer as `signing_half`."""
 
-    Args:
-        chain: the chain.
-        held: what it held then.
-        known_to: the running places that it knows with a revision.
-        offers: what official roots hand out.
-    """
-    found = [held]
-    for revision in found:
-        links = chain.links_from(revision.timestamp_ms)
-        fit = sum(len(link.encode()) for link in links) <= _ROOM_BYTES
-        further = [*(links[-1:] if fit else links)]
-        further += [
-            offer.revision
-            for offer in offers
-            if offer.revision.timestamp_ms > revision.timestamp_ms
-            and offer.signer == key_of(revision)
-            and offer.places & known_to(revision)
-        ]
-        found += [each for each in dict.fromkeys(further) if each not in found]
-    return tuple(found)
+    places: Bits
+    signer: bytes
+    revision: World
+
+
+class _Paths:
+    """What nodes may take from where they are."""
+
+    def __init__(self, chain: Chain, landscape: Landscape, atlas: Atlas) -> None:
+        self._chain = chain
+        self._atlas = atlas
+        self._offers = tuple(_iter_offers(chain, landscape, atlas))
+        self._sizes: dict[int, int] = {}
+        self._stops: dict[int, tuple[tuple[World, Held], ...]] = {}
+
+    def iter_from(self, held: World, kind: Kind) -> Iterator[Held]:
+        """What a node may hold that was last seen with a revision."""
+        waiting, seen = [held], {held.timestamp_ms}
+        for revision in waiting:
+            for stop, each in self._stops_from(revision):
+                yield each
+                heard = kind.known(each.content) & self._atlas.alive
+                for offer in self._offers:
+                    further = offer.revision
+                    if (
+                        further.timestamp_ms > stop.timestamp_ms
+                        and further.timestamp_ms not in seen
+                        and offer.signer == each.key
+                        and offer.places & heard
+                    ):
+                        seen.add(further.timestamp_ms)
+                        waiting.append(further)
+
+    def _stops_from(self, revision: World) -> tuple[tuple[World, Held], ...]:
+        """A revision, and where an Orrery root leads from there."""
+        found = self._stops.get(revision.timestamp_ms)
+        if found is None:
+            links = self._chain.links_from(revision.timestamp_ms)
+            fit = sum(map(self._size_of, links)) <= _ROOM_BYTES
+            stops = (revision, *(links[-1:] if fit else links))
+            found = tuple((stop, self._held(stop)) for stop in stops)
+            self._stops[revision.timestamp_ms] = found
+        return found
+
+    def _held(self, revision: World) -> Held:
+        is_newest = revision.timestamp_ms == self._chain.newest.timestamp_ms
+        return Held(self._atlas.content_of(revision), key_of(revision), is_newest)
+
+    def _size_of(self, link: World) -> int:
+        size = self._sizes.get(link.timestamp_ms)
+        if size is None:
+            size = self._sizes[link.timestamp_ms] = len(link.encode())
+        return size
 
 
 def _iter_offers(chain: Chain, landscape: Landscape, atlas: Atlas) -> Iterator[_Offer]:

@@ -64,7 +64,7 @@ class Task:
     def find_stranded(self, positions: tuple[Position, ...]) -> tuple[Stranded, ...]:
         """Those who are stranded as things are now."""
         atlas = self.atlas
-        return judge(atlas, positions, self.newest, signer_of(self.chain), atlas.alive)
+        return judge(atlas, positions, signer_of(self.chain), atlas.alive, is_signed=True)
 
     def list_roots(self, content: Bits) -> tuple[Root, ...]:
         """Roots with these places, as a revision lists them."""

@@ -49,10 +49,8 @@ def _write_steps(task: Task, course: Course, officials: "_Officials") -> Iterato
     atlas = task.atlas
     contents = [leg.publication.content for leg in course.legs]
     before = replace(task.newest, signature=b"", dictionary=b"")
-    behind = _join(
-        atlas.content_of(held) for position in task.counted for held in position.revisions
-    )
-    behind |= task.content
+    known = (held.content for position in task.counted for held in position.held)
+    behind = task.content | _join(known)
     beside = _join(position.kind.beside for position in task.counted)
     heard = atlas.alive & behind
     # Other Worlds' places are not for this plan to stop.
@@ -82,7 +80,13 @@ def _write_steps(task: Task, course: Course, officials: "_Officials") -> Iterato
             last=last,
             install_first=first,
             install_last=by_hand,
-            forced=judge(atlas, task.counted, None, leg.publication.signer, running & ~release),
+            forced=judge(
+                atlas,
+                task.counted,
+                leg.publication.signer,
+                running & ~release,
+                is_signed=False,
+            ),
         )
         before, behind = after, content
         heard |= new

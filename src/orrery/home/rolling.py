@@ -169,7 +169,13 @@ def resume(home: Home, name: str, now_ms: int, *, actor: str | None = None) -> R
             raise PlanError(f"the rollout of {name!r} is not paused, it is {rollout.state}")
         return (
             replace(rollout, state=RolloutState.RUNNING, reason="resumed"),
-            replace(progress, clock_ms=now_ms, forgiven_ms=now_ms, complete_ms=0),
+            replace(
+                progress,
+                clock_ms=now_ms,
+                forgiven_ms=now_ms,
+                opened_ms=min(progress.opened_ms, now_ms),
+                complete_ms=0,
+            ),
         )
 
     return _steer(home, name, now_ms, ("resume rollout", actor), change)
@@ -199,6 +205,7 @@ def roll_back(home: Home, name: str, now_ms: int, *, actor: str | None = None) -
                 complete_ms=0,
                 clock_ms=now_ms,
                 forgiven_ms=now_ms,
+                opened_ms=min(progress.opened_ms, now_ms),
             ),
         )
 

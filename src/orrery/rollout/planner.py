@@ -13,13 +13,15 @@ GROUND    Who takes it finds a place in it that runs and that the node knew alre
           turn out to be out of reach: nobody depends on it alone before all know the way there.
 WHOLE     Who has taken it reaches enough running roots that it knows.
 WAY BACK  Its predecessor's content can be published again, signed by the key that the step names,
-          and who has not taken the step can still be led there. So where official roots lead nodes,
+          and who has not taken the step can still be led there. So where official roots alone lead,
           the key changes in a step that changes nothing else.
 
 *Enough* is two roots where nodes have two before and after, so that either may be down at any time;
-else one. A place that can only
-start when another has stopped, as two identities at one endpoint, is listed first and switched when
-all nodes know it; the root that is switched is the one that is down meanwhile.
+else one. A place that can only start when another has stopped, as two identities at one endpoint,
+is listed first and switched when all nodes know it; the root that is switched is the one that is
+down meanwhile.
+
+`docs/adr/0017-the-planner.md` tells why these are enough, and what is assumed.
 """
 
 from dataclasses import replace

@@ -93,6 +93,9 @@ async def test_a_move_is_agreed_to_and_followed_to_its_end(place: Place) -> None
     assert f" {LEAVES} of {LEAVES}" in shown.text
     assert any(line.startswith("rollout      2 steps, done") for line in shown.lines)
     assert all(len(line) <= COLUMNS for line in shown.lines if "Carry this out" not in line)
+    assert (
+        f"may stop now: {place.planet.roots[0].identity.address:010x} at {place.old}" in shown.text
+    )
     assert place.rollout.state is RolloutState.DONE, place.rollout.reason
     assert place.home.store.chain(place.planet.id).newest.roots[0].endpoints == (place.new,)
     assert await serving.end() == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def _conclude(seen: RolloutView, path: Path, *, quiet: bool) -> int:
 
     here, rollout = home_option(path), seen.rollout
     if rollout.state is RolloutState.DONE:
-        for place in seen.order.plan.finish if not quiet else ():
-            output.say(f"now: {place}")
+        for sentence in _afterwards(seen) if not quiet else ():
+            output.say(sentence)
         return 0
     if quiet:
         return 1
@@ -95,6 +95,17 @@ def _conclude(seen: RolloutView, path: Path, *, quiet: bool) -> int:
             f"serve{here}`, and see `orrery status --watch{here}`"
         )
     return 1
+
+
+def _afterwards(seen: RolloutView) -> Iterator[str]:
+    """What may be or is to be done when every step is."""
+    from orrery.rollout.places import name_places
+
+    plan = seen.order.plan
+    kept = {place for step in plan.steps for place in step.release}
+    if kept:
+        yield f"may stop now: {name_places(kept)}"
+    yield from (f"to be done now: {condition}" for condition in plan.finish)
 
 
 def _follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool) -> RolloutView:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from orrery.cli import output
 from orrery.cli.estimate import BURST_MS, time_left_ms
+from orrery.rollout.places import name_places
 from orrery.rollout.state import RolloutState
 from orrery.spans import format_age
 from orrery.wire.address import format_address
@@ -59,6 +60,18 @@ def rollout_lines(view: RolloutView, chain: Chain, now_ms: int, *, alone: str) -
         if left:
             yield from _wrapped("time left", left)
         yield from _missing_lines(view, chain, now_ms)
+        yield from _duty_lines(view)
+
+
+def _duty_lines(view: RolloutView) -> Iterator[Text]:
+    """What people have to see to while the step is carried out."""
+    step = view.order.plan.steps[view.rollout.step]
+    install = (*step.install_first, *step.install_last)
+    if install and not view.progress.rolling_back:
+        roots = ", ".join(map(format_address, install))
+        yield from _wrapped("install", f"on {roots} what `orrery world export` writes")
+    if step.old:
+        yield from _wrapped("keep up", f"{name_places(step.old)}, which nodes behind still need")
 
 
 def time_left_words(view: RolloutView, now_ms: int) -> str:

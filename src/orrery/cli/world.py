@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orrery.cli.world_export import export
+
 if TYPE_CHECKING:
     from orrery.cli.files import Source
     from orrery.wire.signature import SigningKey
@@ -12,10 +14,12 @@ if TYPE_CHECKING:
     from orrery.worlds.formats import Document
 
 app = typer.Typer(
-    help="Show, verify, compare, convert and sign planets and moons.",
+    help="Show, verify, compare, convert, sign and export planets and moons.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+app.command("export")(export)
 
 _FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="World file in any format; - reads standard input.")

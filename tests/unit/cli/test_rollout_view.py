@@ -13,6 +13,7 @@ from orrery.home import Home
 from orrery.home.rolling import CohortView, MissingNode, RolloutView
 from orrery.rollout.cohorts import EVERYBODY, Share
 from orrery.rollout.order import Order
+from orrery.rollout.places import places_of
 from orrery.rollout.plan import Plan, Step
 from orrery.rollout.progress import Progress
 from orrery.rollout.state import RolloutState
@@ -214,6 +215,20 @@ def test_cohorts_whose_turn_has_not_come_say_so() -> None:
     lines = [line.plain for line in rollout_lines(view, CHAIN, OPENED_MS, alone="")]
     assert lines[1] == "1%           no node counts"
     assert lines[2] == f"2 nodes      {'░' * 30} 0 of 2, not its turn yet"
+
+
+def test_what_must_stay_up_or_be_installed_is_said() -> None:
+    root = CHAIN.newest.roots[0]
+    (place,) = places_of([root])
+    view = seen(cohort(0, 0, now_ms=OPENED_MS), cohort(1, 2, now_ms=OPENED_MS))
+    step = replace(view.order.plan.steps[0], old=(place,), install_last=(root.identity.address,))
+    order = replace(view.order, plan=replace(view.order.plan, steps=(step,)))
+    lines = [
+        line.plain for line in rollout_lines(replace(view, order=order), CHAIN, OPENED_MS, alone="")
+    ]
+    name = f"{root.identity.address:010x}"
+    assert f"install      on {name} what `orrery world export` writes" in lines
+    assert f"keep up      {name} at {root.endpoints[0]}, which nodes behind still need" in lines
 
 
 # Commands

@@ -24,6 +24,7 @@ _AHEAD_MS = 86_400_000
 
 
 def sign(
+    context: typer.Context,
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="What `orrery plan --out` wrote; - reads it.")
     ],
@@ -62,6 +63,9 @@ def sign(
 
     target = file if out is None else out
     check_one_standard_output(target, as_json=as_json)
+    source = context.get_parameter_source("home")
+    if (key or keys is not None) and source is not None and source.name == "ENVIRONMENT":
+        home = None  # it is there for other commands
     if out is not None:
         check_output(out, force=force)
     read = _read(file)

@@ -139,11 +139,16 @@ def test_each_key_may_be_on_another_machine(orrery: Orrery, home: Home, vault: P
     assert orrery("apply", "plan.json", "--home", "home", "--yes", "--detach").status == 0
 
 
-def test_a_home_and_a_keys_d_are_places_of_keys_too(orrery: Orrery, home: Home) -> None:
+def test_a_home_and_a_keys_d_are_places_of_keys_too(
+    orrery: Orrery, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     planned(orrery)
     copy = Path("plan.json").read_text()
     assert orrery("key", "sign", "plan.json", "--home", "home", "--yes").status == 0
     Path("plan.json").write_text(copy)
+    assert orrery("key", "sign", "plan.json", "--keys", "home/keys.d", "--yes").status == 0
+    Path("plan.json").write_text(copy)
+    monkeypatch.setenv("ORRERY_HOME", "nowhere")
     assert orrery("key", "sign", "plan.json", "--keys", "home/keys.d", "--yes").status == 0
     Path("plan.json").write_text(copy)
     both = orrery("key", "sign", "-", "--keys", "home/keys.d", "--json", stdin=copy.encode())

@@ -85,10 +85,10 @@ def _conclude(seen: RolloutView, path: Path, *, quiet: bool) -> int:
     if quiet:
         return 1
     if rollout.state is RolloutState.PAUSED:
-        output.say(
-            f"the rollout is paused: go on with `orrery resume{here}`, or take it back with "
-            f"`orrery rollback{here}`"
+        back = (
+            "" if seen.progress.rolling_back else f", or take it back with `orrery rollback{here}`"
         )
+        output.say(f"the rollout is paused: go on with `orrery resume{here}`{back}")
     elif not rollout.state.is_over:
         output.say(
             f"nobody has carried the rollout out for {_PATIENCE_S:.0f} s: start `orrery "

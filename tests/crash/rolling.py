@@ -82,7 +82,7 @@ class Fleet:
         serving = home.store.serving()
         stages = {world_id: served.stage for world_id, served in serving.served.items()}
         table = HandoverTable(serving.chains, OK_HELLO_WORLDS_BYTES, stages)
-        (world_id,) = table.world_ids
+        world_id = table.world_ids[0]
         seen, taken = [], []
         for address, held_ms in self.holds.items():
             if address in self.away or not self._ways(table, world_id, held_ms):

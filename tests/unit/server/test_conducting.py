@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from orrery.errors import OrreryError
+from orrery.errors import OrreryError, UnreadableError
 from orrery.home import Home, lock_keys, unlock_keys
 from orrery.home.rolling import begin, pause, resume, roll_back, stop, view
 from orrery.rollout.conditions import Adopted, Answering, Condition, Heard
+from orrery.rollout.conductor import Facts
 from orrery.rollout.order import Order
 from orrery.rollout.places import places_of
+from orrery.rollout.progress import Progress
 from orrery.rollout.state import RolloutState
 from orrery.server.conducting import LEASE_MS
 from orrery.store import Rollout
-from orrery.wire.world import Root, World
+from orrery.wire.world import Root, World, WorldType
 from tests.crash.rolling import (
     CANARY,
     COHORTS,
@@ -32,7 +34,7 @@ from tests.crash.stepping import disk_full, machine
 from tests.unit.custody.locks import quick_lock
 from tests.unit.home.making import ELSEWHERE, ONE, entropy, make_home
 from tests.unit.rollout.ordering import order_of, plan_of, step_of
-from tests.unit.store.making import NOW_MS, identity, sighting
+from tests.unit.store.making import NOW_MS, identity, sighting, world
 
 OVER = frozenset(state for state in RolloutState if state.is_over)
 STILL = OVER | {RolloutState.PAUSED}
@@ -448,6 +450,47 @@ def test_a_plan_that_cannot_be_read_harms_no_other(scene: Scene) -> None:
         assert not process.turn()
         process.end()
         assert rollout_of(home).state is RolloutState.PLANNED
+
+
+def test_what_goes_wrong_with_one_world_does_not_hold_up_another(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A moon of which no key is here, and one of which the chain was tampered with."""
+    with scene.home(writer=True) as home:
+        for world_id in (5, 6):
+            moon = world(NOW_MS, world_id=world_id, world_type=WorldType.MOON)
+            home.store.add_revision(moon, NOW_MS)
+            plan = plan_of(moon, step_of(1, moon.roots, moon.updates_must_be_signed_by))
+            progress = Progress(revisions=(NOW_MS,)).to_json()
+            order = order_of(plan, COHORTS).to_json()
+            home.store.create_rollout(world_id, order, NOW_MS, intents=progress)
+    scene.begin(scene.order((ONE, ELSEWHERE)))
+    process = Process(scene.path, scene.clock)
+    process.conducting._follow(process.home)
+    jobs = {job.rollout.world_id: job for job in process.conducting._jobs.values()}
+
+    def fail(*_: object) -> Facts:
+        raise UnreadableError("the chain is broken")
+
+    monkeypatch.setattr(jobs[6], "look", fail)
+    for _ in range(60):
+        with pytest.raises(UnreadableError, match="the chain is broken"):
+            process.turn()
+        scene.fleet.take(process.home, scene.clock.now_ms())
+        scene.clock.steady_ms += 2_000
+        if rollout_in(process.home, scene.planet.id).state.is_over:
+            break
+    assert rollout_in(process.home, scene.planet.id).state is RolloutState.DONE
+    paused = rollout_in(process.home, 5)
+    assert paused.state is RolloutState.PAUSED
+    assert "no key in" in paused.reason
+    assert rollout_in(process.home, 6).state is RolloutState.PLANNED
+    process.end()
+
+
+def rollout_in(home: Home, world_id: int) -> Rollout:
+    (rollout,) = home.store.rollouts(1, world_id=world_id)
+    return rollout
 
 
 def test_places_of_this_root_answer_by_its_own_word(scene: Scene) -> None:

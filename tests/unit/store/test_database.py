@@ -16,10 +16,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from orrery.errors import ConflictError, OrreryError, UnreadableError
-from orrery.store import Store, engine, schema
+from orrery.store import Standing, Store, engine, schema
 from orrery.store import migrations as migrations_package
 from orrery.store.tables import Base
-from tests.unit.store.making import NOW_MS, WORLD_ID, world
+from orrery.wire.address import Address
+from tests.unit.store.making import NOW_MS, WORLD_ID, sighting, world
 
 
 def _mode(path: Path) -> int:
@@ -84,7 +85,7 @@ def test_the_newest_migration_is_the_one_named() -> None:
     assert scripts.get_heads() == [schema.NEWEST_MIGRATION]
 
 
-@pytest.mark.parametrize("migration", ["0001"])
+@pytest.mark.parametrize("migration", ["0001", "0002"])
 def test_a_database_of_an_older_orrery_keeps_what_it_knows(tmp_path: Path, migration: str) -> None:
     path = tmp_path / "orrery.db"
     config = Config()
@@ -99,6 +100,14 @@ def test_a_database_of_an_older_orrery_keeps_what_it_knows(tmp_path: Path, migra
             (f"{WORLD_ID:016x}", NOW_MS, revision.encode()),
         )
         connection.exec_driver_sql("INSERT INTO audit VALUES (3, 5, 'alice', 'look', '')")
+        connection.exec_driver_sql(
+            "INSERT INTO nodes VALUES ('1000000001', x'00', '', 12, 1, 14, 1, ?, ?, ?, ?)",
+            (f"{WORLD_ID:016x}", NOW_MS, NOW_MS, NOW_MS),
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO holdings VALUES ('1000000001', ?, ?, ?, 'hello')",
+            (f"{WORLD_ID:016x}", NOW_MS, NOW_MS),
+        )
     writer.dispose()
     with Store.open(path) as store:
         assert [(each.number, each.world) for each in store.revisions(WORLD_ID)] == [(7, revision)]
@@ -106,6 +115,12 @@ def test_a_database_of_an_older_orrery_keeps_what_it_knows(tmp_path: Path, migra
         assert store.rollouts() == ()
         assert store.fork_counts() == ()
         assert store.data_version() == 7
+        change, standings, hearings = store.movements(WORLD_ID)
+        assert standings == [Standing(Address(0x1000000001), NOW_MS, NOW_MS, 0, 0)]
+        assert hearings == []
+        store.record([sighting(0x1000000001, NOW_MS + 5, planet_timestamp_ms=NOW_MS)])
+        _, (standing,), _ = store.movements(WORLD_ID, change)
+        assert (standing.seen_ms, standing.present_ms) == (NOW_MS + 5, 5)
 
 
 def test_a_database_of_a_newer_orrery_is_refused(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ class Recorder:
         self._sightings: dict[tuple[Address, str], Sighting] = {}
         self._adoptions: list[Adoption] = []
         self._forks: dict[tuple[Address, int], Fork] = {}
+        self._untold: dict[tuple[Address, int], ForkSeen] = {}
         self._fork_lines = TokenBucket(_FORK_LINES, clock.now_ms())
         self._trouble = Trouble("recording")
         self._ending = asyncio.Event()
@@ -109,6 +110,10 @@ class Recorder:
         )
 
     def _note_adoption(self, event: AdoptionLearned) -> None:
+        seen = self._untold.get((event.address, event.world_id))
+        if seen is not None and seen.timestamp_ms == event.timestamp_ms:
+            # A revision that another root of this store knew a moment before this one did.
+            del self._untold[event.address, event.world_id]
         if len(self._adoptions) >= MAX_WAITING:
             self.counts["adoptions lost"] += 1
             return
@@ -129,13 +134,20 @@ class Recorder:
             self._forks[key] = _fork_of(event, self._clock.wall_ms(event.at_ms))
         else:
             self._lose_forks(1)
-        if self._fork_lines.take(1, event.at_ms):
+        if len(self._untold) < MAX_WAITING:
+            self._untold[key] = event
+
+    def _tell_forks(self) -> None:
+        untold, self._untold = self._untold, {}
+        for event in untold.values():
+            if not self._fork_lines.take(1, event.at_ms):
+                continue
             names = event.world and fingerprint(event.world.updates_must_be_signed_by)
             log.warning(
                 "fork",
                 node=format_address(event.address),
                 world=f"{event.world_id:016x}",
-                timestamp=event.timestamp_ms,
+                revision=event.timestamp_ms,
                 wants_key=names or "unknown",
                 meaning="the node holds a World with our id that is not of our chain",
             )
@@ -154,6 +166,7 @@ class Recorder:
 
     async def flush(self) -> None:
         """Write what has gathered; what a disk that fails does not take is tried again later."""
+        self._tell_forks()
         if not self._sightings and not self._adoptions and not self._forks:
             return
         sightings, adoptions, forks = self._sightings, self._adoptions, self._forks

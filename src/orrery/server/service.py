@@ -354,7 +354,7 @@ class Server:
             except OrreryError as error:
                 log.error("surroundings", error=str(error))
             else:
-                log.info("surroundings", planet=f"{around.id:016x}", timestamp=around.timestamp_ms)
+                log.info("surroundings", planet=f"{around.id:016x}", revision=around.timestamp_ms)
         await asyncio.Event().wait()
 
     async def _conduct(self) -> None:

@@ -118,11 +118,24 @@ async def test_what_is_only_counted(disk: _Disk, recorder: Recorder) -> None:
     }
 
 
-def test_a_fork_is_told(recorder: Recorder) -> None:
+async def test_a_fork_is_told_once(recorder: Recorder) -> None:
     with structlog.testing.capture_logs() as told:
         recorder.take([ForkSeen(1, Address(0x89E92CEEE5), WORLD_ID, 77)])
+        await recorder.flush()
+        await recorder.flush()
     (entry,) = told
-    assert (entry["event"], entry["node"], entry["timestamp"]) == ("fork", "89e92ceee5", 77)
+    assert (entry["event"], entry["node"], entry["revision"]) == ("fork", "89e92ceee5", 77)
+
+
+async def test_a_revision_that_another_root_knew_first_is_not_told_as_a_fork(
+    recorder: Recorder,
+) -> None:
+    with structlog.testing.capture_logs() as told:
+        recorder.take([ForkSeen(1, Address(number), WORLD_ID, 5) for number in (7, 8)])
+        recorder.take([ForkSeen(1, Address(9), WORLD_ID, 77)])
+        recorder.take([adopted(number) for number in (7, 9)])
+        await recorder.flush()
+    assert [entry["node"] for entry in told] == ["0000000008", "0000000009"]
 
 
 async def test_forks_are_written_with_what_is_known_of_them(
@@ -164,10 +177,11 @@ async def test_forks_wait_for_a_disk_that_fails_up_to_a_limit(
     assert recorder.counts["forks lost"] == 1
 
 
-def test_many_forks_do_not_fill_the_log(recorder: Recorder) -> None:
+async def test_many_forks_do_not_fill_the_log(recorder: Recorder) -> None:
     with structlog.testing.capture_logs() as told:
         for number in range(1_000):
             recorder.take([ForkSeen(number, Address(number), WORLD_ID, 1)])
+        await recorder.flush()
     assert len(told) == 20
 
 

@@ -259,11 +259,18 @@ class Play:
         self._released = max(self._released, done)
 
     def _ask(self, awaited: list[Address]) -> None:
-        """Ask nodes whether they are there, as roots do; of who is heard anyway it is known."""
+        """Ask nodes whether they are there, as roots do, where the answer matters.
+
+        It does not of who is heard anyway, and while the settle time of a node is not over.
+        """
         now_ms = self._network.now_ms
+        settled_ms = now_ms - self._order.settle_ms
         asked = []
         for address in awaited:
-            host = self._by_address[address].host
+            member = self._by_address[address]
+            host = member.host
+            if max(member.taken.values(), default=0) > settled_ms:
+                continue
             heard_at = None if host is None else self._network.heard_at(host)
             place = None if heard_at is None else self._places[heard_at]
             if place is not None and place in self._conducting.listed:

@@ -23,6 +23,7 @@ from orrery.errors import ConflictError, OrreryError, ServiceError, UnreadableEr
 
 _BUSY_TIMEOUT_MS = 30_000
 _RETRY_S = 0.01
+_BY_EFFECTIVE_IDS = os.access in os.supports_effective_ids
 _WRITES = "orrery_writes"
 
 
@@ -42,7 +43,7 @@ def create_file(path: Path) -> None:
         with suppress(FileExistsError):
             os.mknod(path, stat.S_IFREG | 0o600)
         found = path.stat()
-        if not os.access(path, os.R_OK | os.W_OK):
+        if not os.access(path, os.R_OK | os.W_OK, effective_ids=_BY_EFFECTIVE_IDS):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise UnreadableError(

@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
                 sighting(DORA, now_ms - 3_000, planet_id=0x1234, planet_timestamp_ms=1),
                 sighting(EMIL, now_ms - 9_000_000, planet_timestamp_ms=0, planet_id=0),
             ],
-            [Adoption(ANNE, second.id, second.timestamp_ms, now_ms, "probe")],
+            [Adoption(ANNE, second.id, second.timestamp_ms, now_ms - 4_500, "probe")],
         )
         made.release()
         yield made

@@ -139,6 +139,7 @@ def forecast(
     check_installed("forecast")
     from orrery.cli import forecast_view, output
     from orrery.lab.forecast import Fleet, Forecast, shares_of
+    from orrery.rollout.conductor import AWAKE_MS
 
     if plan:
         from_home = from_home or _home_here()
@@ -162,6 +163,7 @@ def forecast(
         settle_ms=read_span_ms(settle) if settle is not None else told.settle_ms,
         required=read_share(required, "--required") if required is not None else told.required,
         horizon_ms=read_span_ms(horizon) if horizon is not None else told.horizon_ms,
+        awake_ms=AWAKE_MS,
     )
     fleet = Fleet(count, churn, servers, read_rtt_ms(rtt), read_share(loss, "--loss"))
     outcomes = _run(rollout, fleet, runs or _runs(count), seed)
@@ -328,7 +330,12 @@ def _steps(
     if rotations > count:
         raise UsageError(f"{rotations} rotations need as many steps: give --steps {rotations}")
     return tuple(
-        Step(f"step {number + 1}", world_bytes or told.world_bytes, rotates=number < rotations)
+        Step(
+            f"step {number + 1}",
+            world_bytes or told.world_bytes,
+            rotates=number < rotations,
+            waits_for_all=True,
+        )
         for number in range(count)
     )
 

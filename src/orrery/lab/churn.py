@@ -35,6 +35,8 @@ _EM_ROUNDS = 200
 _EM_NODES = 20_000
 _SAMPLE_NODES = 20_000
 _LEAST_WINDOW_MS = 15 * MINUTE_MS
+_LEAST_OFFLINE = 1e-6
+"""A share of nodes offline that is less is none: one node of a million."""
 
 
 class Presence(ABC):
@@ -118,8 +120,9 @@ class Sessions:
     def fleet(self, nodes: int, horizon_ms: float, random: np.random.Generator) -> Presence:
         """So many nodes, all seen within the horizon, at time 0."""
         leaves = np.full(nodes, 1 / self.session_ms)
-        returns = np.full(nodes, 1 / self.absence_ms if self.offline else np.inf)
-        stays = random.random(nodes) < (self.always_on if self.offline else 1.0)
+        comes_and_goes = self.offline >= _LEAST_OFFLINE
+        returns = np.full(nodes, 1 / self.absence_ms if comes_and_goes else np.inf)
+        stays = random.random(nodes) < (self.always_on if comes_and_goes else 1.0)
         leaves[stays] = 0
         away = ~stays & (random.random(nodes) < self.offline / (1 - self.always_on or 1))
         # Looked at at any moment, an exponential absence has lasted, and will last, exponentially.

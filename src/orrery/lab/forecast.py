@@ -153,6 +153,8 @@ class Forecast:
             before the next turn.
         required: share of the counted nodes that must have adopted.
         horizon_ms: a node counts when it was seen in this time.
+        awake_ms: after this time a cohort is not waited for longer than until those of it have
+            adopted that were online at its turn; None: until the required share of all has.
     """
 
     steps: tuple[Step, ...]
@@ -160,6 +162,7 @@ class Forecast:
     settle_ms: float = 600_000.0
     required: float = 1.0
     horizon_ms: float = 30 * DAY_MS
+    awake_ms: float | None = None
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -225,6 +228,8 @@ class _Run:
         self._adopted_ms = np.full(nodes, -np.inf)
         self._held = np.full(nodes, -1, np.int16)
         self._by_waking = np.zeros(nodes, np.bool_)
+        # Which nodes of the cohort that was opened last were online then.
+        self._online = np.zeros(0, np.bool_)
         # What links a node is handed that missed all steps before one, in bytes.
         links = accumulate(step.world_bytes if step.rotates else 0 for step in forecast.steps)
         self._links_bytes = np.array([0, *links], np.float64)
@@ -240,9 +245,12 @@ class _Run:
                 now_ms = turns[-1].reached_ms + forecast.settle_ms if turns else 0.0
                 added = slice(begin, end)
                 confirmed_ms[added], lost_ms[added] = self._open(number, added, now_ms)
-                last = step.waits_for_all and end == nodes
-                share = 1.0 if last else required
+                awaits_all = step.waits_for_all and end == nodes
+                share = 1.0 if awaits_all else required
                 known_ms = first_time(confirmed_ms[:end], lost_ms[:end], share, now_ms)
+                if forecast.awake_ms is not None and not awaits_all:
+                    awake_ms = first_time(confirmed_ms[added][self._online], None, share, now_ms)
+                    known_ms = min(known_ms, max(awake_ms, now_ms + forecast.awake_ms))
                 adopted_ms = _told(self._adopted_ms[added], lost_ms[added], now_ms)
                 reached_ms = known_ms + CONDUCTOR_MS
                 turns.append(Turn(number, cohort, end - begin, now_ms, adopted_ms, reached_ms))
@@ -271,7 +279,7 @@ class _Run:
         nodes = np.arange(added.start, added.stop)
         presence, horizon_ms = self._presence, self._forecast.horizon_ms
         presence.meet(nodes, at_ms)
-        online = presence.start_ms[nodes] <= at_ms
+        online = self._online = presence.start_ms[nodes] <= at_ms
         adopted_ms, confirmed_ms = np.full((2, len(nodes)), np.inf)
         lost_ms = presence.seen_ms[nodes] + horizon_ms
         lost_ms[online] = presence.end_ms[nodes[online]] + horizon_ms

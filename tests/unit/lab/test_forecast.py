@@ -296,3 +296,20 @@ def test_all_are_waited_for_where_a_step_says_so_though_fewer_are_required() -> 
     assert waiting.turns[1].opened_ms == hasty.turns[1].opened_ms
     assert waiting.turns[2].opened_ms > waiting.turns[1].adopted_ms[2]
     assert hasty.turns[2].opened_ms < hasty.turns[1].adopted_ms[2]
+
+
+def test_a_cohort_does_not_wait_for_who_is_asleep_but_a_step_does() -> None:
+    sleepy = fleet(churn=Sessions(0.2))
+    steps = tuple(Step(name, 500, waits_for_all=True) for name in ("one", "two"))
+    patient = Forecast(steps, (0.1, 1.0), settle_ms=10_000)
+    quick = replace(patient, awake_ms=15_000)
+    slow, fast = patient.run(sleepy), quick.run(sleepy)
+    assert slow.turns[1].opened_ms > HOUR_MS
+    assert fast.turns[1].opened_ms == pytest.approx(15_000 + CONDUCTOR_MS + 10_000)
+    # Sleepers of the first cohort are among those that the end of the step waits for.
+    assert fast.turns[2].opened_ms >= max(turn.adopted_ms[2] for turn in fast.turns[:2])
+    assert fast.turns[2].opened_ms < slow.turns[2].opened_ms
+    # Who is not there at all is waited for by nobody; then all are asked for at the end.
+    nobody = quick.run(fleet(churn=Sessions(0.99)))
+    assert nobody.turns[1].opened_ms == pytest.approx(15_000 + CONDUCTOR_MS + 10_000)
+    assert nobody.curves[-1].shares[-1] == 1

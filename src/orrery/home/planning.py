@@ -1,6 +1,6 @@
 """From what a home wants, published and saw to what the planner asks for, and to its answer."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from orrery.errors import CustodyError, DecodeError, PlanError, UsageError
@@ -14,6 +14,7 @@ from orrery.rollout.places import Place, Reach, places_of
 from orrery.rollout.plan import Plan, Refusal
 from orrery.rollout.planner import plan
 from orrery.rollout.wish import Wish
+from orrery.store.reach import Holder
 from orrery.wire.address import Address, format_address
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.world import Root, World
@@ -138,12 +139,15 @@ def make_plan(
         spare_root=told.spare_root,
     )
     names = {each.name: each.root for each in resolved}
-    landscape = _landscape(home, world, _Places(newest.roots, names), told, now_ms)
-    since_ms = now_ms - settings.rollout.horizon_ms
+    holders = home.store.holders(world.id)
     own = {root.identity.address for root in (*newest.roots, *roots)}
+    held = {each.address: each.holds_ms for each in holders if each.address in own}
+    places = _Places(newest.roots, names)
+    landscape = _landscape(home, world, places, told, held=held, now_ms=now_ms)
+    since_ms = now_ms - settings.rollout.horizon_ms
     # Those that retired hold what they held then, for good.
     own.update(each.address for each in home.store.roots())
-    nodes = [node for node in _nodes(home, chain, since_ms) if node.address not in own]
+    nodes = [node for node in _nodes(home, chain, holders, since_ms) if node.address not in own]
     seen = {node.address: node.seen_ms for node in nodes}
     for address in told.exempt:
         if address not in seen:
@@ -226,17 +230,17 @@ def _key_to_name(home: Home, world_id: int, newest: World, told: Told) -> bytes 
 # Who has to follow
 
 
-def _nodes(home: Home, chain: Chain, since_ms: int) -> Iterator[Node]:
+def _nodes(home: Home, chain: Chain, holders: Iterable[Holder], since_ms: int) -> Iterator[Node]:
     """Whoever holds the World, or waits for it."""
     store = home.store
     beside: dict[Address, tuple[int, ...]] = {}
     for other in sorted(store.world_ids()):
         if other != chain.world_id:
-            for address, holds_ms, *_ in store.standings(other):
+            for address, holds_ms, _ in store.holders(other):
                 if holds_ms:
                     beside[address] = (*beside.get(address, ()), other)
     by_ipv6, forked = store.heard_by_ipv6(since_ms), store.fork_holders(chain.world_id)
-    for address, holds_ms, seen_ms, *_ in store.standings(chain.world_id):
+    for address, holds_ms, seen_ms in holders:
         reach = Reach.IPV4
         if address in by_ipv6:
             reach = Reach.BOTH if by_ipv6[address] else Reach.IPV6
@@ -254,24 +258,26 @@ def _beside_the_chain(timestamp_ms: int, chain: Chain) -> int:
 # What is known of the roots
 
 
-def _orrery_roots(home: Home, now_ms: int) -> set[Address]:
-    """The roots that work with this home: its own, and others that share its database."""
-    lately = {each.address for each in home.store.roots() if now_ms - each.last_at_ms < _LATELY_MS}
-    return {home.identity().address, *lately}
-
-
 def _landscape(
-    home: Home, world: WorldSettings, places: "_Places", told: Told, now_ms: int
+    home: Home,
+    world: WorldSettings,
+    places: "_Places",
+    told: Told,
+    *,
+    held: Mapping[Address, int],
+    now_ms: int,
 ) -> Landscape:
-    own = _orrery_roots(home, now_ms)
-    held = {address: holds_ms for address, holds_ms, *_ in home.store.standings(world.id)}
+    # The roots that work with this home: its own, and others that share its database.
+    ours = {home.identity().address: now_ms}
+    ours.update((each.address, each.last_at_ms) for each in home.store.roots())
+    working = {address for address, last_ms in ours.items() if now_ms - last_ms < _LATELY_MS}
     listed = {root.identity.address: root.software for root in world.roots}
     official = {address for address, software in listed.items() if software == "zerotier-one"}
     official.update(places.find_root(text) for text in told.official)
     # A root that is leaving is in no setting: it is official when it told us as nodes do.
-    leaving = {root.identity.address for root in places.published} - listed.keys() - own
+    leaving = {root.identity.address for root in places.published} - listed.keys() - ours.keys()
     official |= leaving & held.keys()
-    for address in sorted(official & own):
+    for address in sorted(official & working):
         raise UsageError(
             f"root {format_address(address)} works with this home, so it runs Orrery: say "
             'software = "orrery" of it'
@@ -289,7 +295,7 @@ def _landscape(
             if first != second
         ),
         beside={
-            other.id: tuple(root for root in other.roots if root.identity.address in own)
+            other.id: tuple(root for root in other.roots if root.identity.address in working)
             for other in home.served_worlds()
             if other.id != world.id
         },

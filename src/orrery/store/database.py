@@ -501,6 +501,11 @@ class Store:
         with self._reading() as connection:
             return movement_rows.read(connection, world_id, after, seen_since_ms, heard_since_ms)
 
+    def holders(self, world_id: int) -> list[reach.Holder]:
+        """Who holds a World or waits for it, and since when that was last known."""
+        with self._reading() as connection:
+            return reach.holders(connection, world_id)
+
     def heard_by_ipv6(self, seen_since_ms: int) -> dict[Address, bool]:
         """The nodes heard by IPv6 at this time or later, and whether by IPv4 as well."""
         with self._reading() as connection:

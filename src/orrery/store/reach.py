@@ -1,9 +1,29 @@
-"""By which families of addresses nodes were heard, and who holds no World of ours: for plans."""
+"""Who holds what, by which families of addresses nodes were heard, who holds a fork: for plans."""
+
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, union_all
 
-from orrery.store.tables import ForkRow, NodeRow, SightingRow
+from orrery.store.tables import ForkRow, HoldingRow, NodeRow, SightingRow
 from orrery.wire.address import Address
+
+
+class Holder(NamedTuple):
+    """What a node was last known to hold of a World, 0 for a moon that it waits for, and when."""
+
+    address: Address
+    holds_ms: int
+    seen_ms: int
+
+
+def holders(connection: Connection, world_id: int) -> list[Holder]:
+    """Everybody who holds a World or waits for it, in no order: nothing else, as they are many."""
+    rows = connection.execute(
+        select(HoldingRow.address, HoldingRow.timestamp_ms, HoldingRow.at_ms).where(
+            HoldingRow.world_id == world_id
+        )
+    )
+    return [Holder(Address(address), holds_ms, seen_ms) for address, holds_ms, seen_ms in rows]
 
 
 def heard_by_ipv6(connection: Connection, seen_since_ms: int) -> dict[Address, bool]:

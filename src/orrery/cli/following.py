@@ -58,26 +58,32 @@ def follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool = False)
         The exit status: 0 when it is done.
     """
     from orrery.cli import output
-    from orrery.cli.homes import home_option
+    from orrery.cli.homes import home_option, world_option
 
     try:
         seen = _follow(home, world, path, quiet=quiet)
     except KeyboardInterrupt:
         output.say(
             f"the rollout goes on without this command: `orrery status --watch{home_option(path)}` "
-            f"shows it, `orrery pause{home_option(path)}` stops it"
+            f"shows it, `orrery pause{world_option(home, world, path)}` stops it"
         )
         return _INTERRUPTED
-    return _conclude(seen, path, quiet=quiet)
+    return _conclude(seen, home_option(path), world_option(home, world, path), quiet=quiet)
 
 
-def _conclude(seen: RolloutView, path: Path, *, quiet: bool) -> int:
-    """Say how it ended; 0 when it is done."""
+def _conclude(seen: RolloutView, here: str, this: str, *, quiet: bool) -> int:
+    """Say how it ended; 0 when it is done.
+
+    Args:
+        seen: The rollout.
+        here: What makes a command one about this home.
+        this: And about this World.
+        quiet: Say nothing.
+    """
     from orrery.cli import output
-    from orrery.cli.homes import home_option
     from orrery.rollout.state import RolloutState
 
-    here, rollout = home_option(path), seen.rollout
+    rollout = seen.rollout
     if rollout.state is RolloutState.DONE:
         for sentence in _afterwards(seen) if not quiet else ():
             output.say(sentence)
@@ -86,9 +92,9 @@ def _conclude(seen: RolloutView, path: Path, *, quiet: bool) -> int:
         return 1
     if rollout.state is RolloutState.PAUSED:
         back = (
-            "" if seen.progress.rolling_back else f", or take it back with `orrery rollback{here}`"
+            "" if seen.progress.rolling_back else f", or take it back with `orrery rollback{this}`"
         )
-        output.say(f"the rollout is paused: go on with `orrery resume{here}`{back}")
+        output.say(f"the rollout is paused: go on with `orrery resume{this}`{back}")
     elif not rollout.state.is_over:
         output.say(
             f"nobody has carried the rollout out for {_PATIENCE_S:.0f} s: start `orrery "

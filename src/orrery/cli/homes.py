@@ -196,6 +196,12 @@ def home_option(home: Path) -> str:
     return "" if home == HERE else f" --home {shlex.quote(str(home))}"
 
 
+def world_option(home: Home, world: WorldSettings, path: Path) -> str:
+    """What to add to a command so that it is about this World of this home too."""
+    named = f" {shlex.quote(world.name)}" if len(home.settings().worlds) > 1 else ""
+    return f"{named}{home_option(path)}"
+
+
 def show_search(tries: int) -> None:
     """Progress of the search for an identity, on one line."""
     print(f"\rtried {tries} keys, about 15 are needed ", end="", file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ from orrery.cli.homes import (
     WorldArgument,
     choose_world,
     home_option,
+    world_option,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def pause(
     from orrery.home import rolling
 
     _steer(
-        home, world, rolling.pause, "is paused: go on with `orrery resume{here}`", as_json=as_json
+        home, world, rolling.pause, "is paused: go on with `orrery resume{this}`", as_json=as_json
     )
 
 
@@ -117,7 +118,8 @@ def _steer(
             if ended is not None and ended.state is RolloutState.ROLLED_BACK:
                 status = 0
         elif not as_json:
-            output.say(f"the rollout of {world.name} {said.format(here=here)}")
+            told = said.format(here=here, this=world_option(opened, world, path))
+            output.say(f"the rollout of {world.name} {told}")
         if as_json:
             seen = view(opened, world.id, opened.clock())
             output.print_json(None if seen is None else describe_view(seen, opened.clock()))

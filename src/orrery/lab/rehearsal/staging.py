@@ -15,6 +15,7 @@ from orrery.lab.identities import make_unproven_identity
 from orrery.lab.rehearsal.script import Actor, Script
 from orrery.rollout.cohorts import Named
 from orrery.rollout.fleet import Group, count_nodes
+from orrery.rollout.places import Reach
 from orrery.rollout.plan import Plan
 from orrery.wire.address import Address
 from orrery.worlds.chain import Chain
@@ -92,7 +93,9 @@ def cast_actors(
         nodes = min(seen, USUAL_NODES) or USUAL_NODES
     if not groups:
         held = {chain.world_id: chain.newest.timestamp_ms}
-        return tuple(Actor(address, held) for address in islice(_invented(), nodes))
+        # As the planner has it: nodes that nobody has seen reach others by both families.
+        invented = islice(_invented(), nodes)
+        return tuple(Actor(address, held, Reach.BOTH) for address in invented)
     actors: list[Actor] = []
     for group, share in zip(groups, _divide(nodes, groups, named), strict=True):
         standing = group.standing

@@ -29,7 +29,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from orrery.rollout.cohorts import Cohorts
-from orrery.rollout.conditions import Condition, Evidence
+from orrery.rollout.conditions import Condition, Evidence, Installed
 from orrery.rollout.health import Health
 from orrery.rollout.order import Order
 from orrery.rollout.places import places_of
@@ -245,6 +245,11 @@ def _publish(order: Order, at: Position, facts: Facts) -> Decision:
 def _go_through_cohorts(order: Order, cohorts: Cohorts, at: Position, facts: Facts) -> Decision:
     """A step that is published: cohort after cohort has it, and is watched."""
     if at.cohort < 0:
+        by_hand = order.plan.steps[at.step].install_first
+        installed = Installed(at.step + 1, by_hand)
+        if by_hand and not installed.is_met(facts.evidence):
+            reason = f"step {at.step + 1} goes to nodes when this is so: {installed}"
+            return _to(at, RolloutState.WAITING, reason)
         return _open_next(order, cohorts, at, facts)
     name = _name(order, cohorts, at.step, at.cohort)
     counted, adopted = facts.cohorts[at.cohort]

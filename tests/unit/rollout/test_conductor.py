@@ -203,6 +203,18 @@ def test_everybody_is_no_stage() -> None:
     assert position.progress.complete_ms == 0
 
 
+def test_nodes_are_given_a_step_when_those_have_it_who_need_it_by_hand() -> None:
+    official = Address(0x8056C2E21C)
+    steps = (replace(PLAN.steps[0], install_first=(official,)), *PLAN.steps[1:])
+    order = replace(ORDER, plan=replace(PLAN, steps=steps))
+    position = decided(PUBLISHED, order).position
+    assert (position.state, position.cohort, position.served) == (State.WAITING, -1, HELD_BACK)
+    assert "the World file of step 1 is installed on 8056c2e21c" in position.reason
+    revisions = PUBLISHED.progress.revisions
+    has_it = Evidence(revisions=revisions, holders={}, installed={official: FIRST_MS})
+    assert decided(PUBLISHED, order, evidence=has_it).position.cohort == 0
+
+
 @pytest.mark.parametrize(
     ("required", "adopted", "state"),
     [

@@ -156,9 +156,8 @@ class Process:
             if not it._jobs or it._lease is None:
                 return False
             return it._conduct(self.home, it._lease, it._listening(self.home))
-        except OrreryError:
-            it._look_again()
-            it._files_behind = True
+        except (OrreryError, OSError):
+            it._start_over()
             raise
 
     def end(self) -> None:

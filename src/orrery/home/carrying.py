@@ -21,6 +21,8 @@ from orrery.worlds.chain import Chain
 
 CONDUCTOR = "conductor"
 """Who does it, in the audit."""
+_WAIT_S = 2
+"""How long another writer is waited for: less than the lease runs."""
 
 
 def position_of(rollout: Rollout) -> Position:
@@ -43,7 +45,7 @@ class Carrier:
     """Carries rollouts of a home out, as long as the lease is its own.
 
     Args:
-        home: The home; it is locked for as long as something is done.
+        home: The home; it is locked for as long as something is done that a file follows from.
         lease: The conductor's.
     """
 
@@ -71,8 +73,10 @@ class Carrier:
             UnreadableError: Something cannot be written; it is as it was.
         """
         position, act = decision
+        if act is Act.NOTHING and position.served == rollout.served:
+            return self._store(rollout, position, now_ms)  # no file follows from it
         home = self._home
-        home.acquire()
+        home.acquire(_WAIT_S)
         try:
             match act:
                 case Act.NOTHING:
@@ -83,8 +87,7 @@ class Carrier:
                     stored = self._store(rollout, replace(position, progress=progress), now_ms)
                 case Act.PUBLISH:
                     stored = self._publish(rollout, order, position, now_ms)
-            if act is Act.PUBLISH or stored.served != rollout.served:
-                home.write_worlds()
+            home.write_worlds()
         finally:
             home.release()
         return stored
@@ -96,7 +99,7 @@ class Carrier:
             ConflictError: Somebody changes the home for long.
             UnreadableError: A file cannot be written.
         """
-        self._home.acquire()
+        self._home.acquire(_WAIT_S)
         try:
             self._home.write_worlds()
         finally:

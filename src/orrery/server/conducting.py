@@ -109,12 +109,11 @@ class Conducting:
                     wait_s = await self._turn(home)
                     trouble.end()
                 except OrreryError as error:
-                    self._look_again()
-                    self._files_behind = True
+                    self._start_over()
                     trouble.begin(error)
                 except Exception as error:
                     # A bug of ours must not stop the root for everybody.
-                    self._look_again()
+                    self._start_over()
                     bugs += 1
                     if bugs <= MAX_TRACES:
                         log.error("bug", exc_info=error)
@@ -158,6 +157,11 @@ class Conducting:
             self._asked_ms = now_ms
             self._ask_nodes(await self._off_loop(self._nodes_to_ask))
         return 0 if changed else TURN_S
+
+    def _start_over(self) -> None:
+        """After something went wrong, which may have kept a World file from being written."""
+        self._look_again()
+        self._files_behind = True
 
     def _look_again(self) -> None:
         """Read rollouts and lease anew in the next turn."""

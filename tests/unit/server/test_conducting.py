@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orrery.errors import OrreryError, UnreadableError
-from orrery.home import Home, lock_keys, unlock_keys
+from orrery.home import Home, carrying, lock_keys, unlock_keys
 from orrery.home.rolling import begin, pause, resume, roll_back, stop, view
 from orrery.rollout.conditions import Adopted, Answering, Condition, Heard
 from orrery.rollout.conductor import Facts
@@ -450,6 +450,28 @@ def test_a_plan_that_cannot_be_read_harms_no_other(scene: Scene) -> None:
         assert not process.turn()
         process.end()
         assert rollout_of(home).state is RolloutState.PLANNED
+
+
+def test_another_writer_holds_up_what_a_file_follows_from_and_nothing_else(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrying, "_WAIT_S", 0)
+    scene.begin(scene.order((ONE, ELSEWHERE)))
+    process = Process(scene.path, scene.clock)
+    with scene.home(writer=True):
+        assert not process.turn()
+        assert rollout_of(process.home).state is RolloutState.PLANNED
+    while process.turn():
+        pass
+    with scene.home(writer=True):
+        scene.fleet.take(process.home, scene.clock.now_ms())
+        assert process.turn()
+        assert rollout_of(process.home).state is RolloutState.SETTLING
+        scene.clock.steady_ms += SETTLE_MS
+        scene.fleet.take(process.home, scene.clock.now_ms())
+        assert not process.turn()  # the next cohort is everybody, and the World file follows
+    assert process.turn()
+    process.end()
 
 
 def test_what_goes_wrong_with_one_world_does_not_hold_up_another(

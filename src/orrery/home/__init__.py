@@ -8,6 +8,7 @@ from orrery.home.named_endpoint import NamedEndpoint, WantedEndpoint
 from orrery.home.publishing import Proposal, propose, publish, rotate_key
 from orrery.home.resolving import DnsResolver, Resolution, ResolvedRoot, Resolver, resolve
 from orrery.home.settings import (
+    BackupSettings,
     DnsSettings,
     RolloutSettings,
     RootSettings,
@@ -17,6 +18,7 @@ from orrery.home.settings import (
 )
 
 __all__ = [
+    "BackupSettings",
     "DnsResolver",
     "DnsSettings",
     "Home",

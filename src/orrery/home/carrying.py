@@ -8,6 +8,7 @@ another timestamp; signed for a second time with the same one, it has the same b
 
 from dataclasses import replace
 
+from orrery.home.backing_up import back_up_before_signing
 from orrery.home.home import Home
 from orrery.home.publishing import check_as_a_node
 from orrery.rollout.conductor import Act, Decision, Position, next_world, published
@@ -70,7 +71,9 @@ class Carrier:
             CustodyError: The key that must sign is missing, locked or open to others.
             UpdateRefused: A node would not take what is to be published.
             VerifyError: What was signed elsewhere is not what the plan says.
-            UnreadableError: Something cannot be written; it is as it was.
+            PlanError: The home was restored, and it is not known what was published since.
+            UnreadableError: Something cannot be written, or the backup that is wanted before a
+                signature cannot be made; it is as it was.
         """
         position, act = decision
         if act is Act.NOTHING and position.served == rollout.served:
@@ -107,11 +110,11 @@ class Carrier:
 
     def _publish(self, rollout: Rollout, order: Order, at: Position, now_ms: int) -> Rollout:
         chain = self._home.store.chain(rollout.world_id)
-        signed, signer = self._signed(order, at, chain)
+        signed, signer = self._signed(order, at, chain, now_ms)
         what = "taken back" if at.progress.rolling_back else "published"
         return self._home.store.publish_step(
             signed,
-            _changed(rollout, published(at, signed.timestamp_ms, now_ms)),
+            changed_to(rollout, published(at, signed.timestamp_ms, now_ms)),
             now_ms,
             f"rollout {rollout.number}, step {at.step + 1} {what}",
             lease=self._lease,
@@ -125,7 +128,7 @@ class Carrier:
             ),
         )
 
-    def _signed(self, order: Order, at: Position, chain: Chain) -> tuple[World, bytes]:
+    def _signed(self, order: Order, at: Position, chain: Chain, now_ms: int) -> tuple[World, bytes]:
         """What is to be published, and the public key that signed it."""
         public = chain.newest.updates_must_be_signed_by
         if not at.progress.rolling_back:
@@ -133,6 +136,7 @@ class Carrier:
             elsewhere = order.signed_step(step.number)
             if elsewhere is not None:
                 return order.check_step(step, elsewhere, chain.newest), public
+        back_up_before_signing(self._home, now_ms)
         signer = self._home.keys.signer_for(chain.world_id, public)
         signed = next_world(order, at, chain.revisions).sign(signer)
         check_as_a_node(chain.newest, signed, public)
@@ -144,11 +148,12 @@ class Carrier:
             detail = f"World {rollout.world_id:016x}, rollout {rollout.number}: {at.reason}"
             audit = AuditEntry(now_ms, CONDUCTOR, f"rollout {at.state}", detail)
         return self._home.store.update_rollout(
-            _changed(rollout, at), now_ms, lease=self._lease, audit=audit
+            changed_to(rollout, at), now_ms, lease=self._lease, audit=audit
         )
 
 
-def _changed(rollout: Rollout, at: Position) -> Rollout:
+def changed_to(rollout: Rollout, at: Position) -> Rollout:
+    """A rollout as it is stored when it stands there."""
     return replace(
         rollout,
         state=at.state,

@@ -35,6 +35,7 @@ from orrery.errors import ConflictError, CustodyError, DecodeError, PlanError, V
 from orrery.home.home import Home
 from orrery.home.planning import Planned, Told, make_plan
 from orrery.home.resolving import Resolver
+from orrery.home.unsettled import check_settled
 from orrery.rollout.fields import (
     Fields,
     read_address,
@@ -237,9 +238,11 @@ def make_plan_file(home: Home, planned: Planned, now_ms: int) -> PlanFile:
         now_ms: The clock.
 
     Raises:
-        PlanError: There is no plan, or it has no step.
+        PlanError: There is no plan, it has no step, or the home was restored and it is not known
+            what was published since.
     """
     home.check_writer()
+    check_settled(home)
     order = planned.order
     if not order.plan.steps:
         raise PlanError("this plan has no step, so there is nothing to sign")

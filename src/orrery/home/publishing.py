@@ -1,10 +1,10 @@
 """Publishing: from what `orrery.toml` wants to the next revision of a chain.
 
 The order of steps is what keeps a home whole: first everything that can be refused is, then a
-timestamp is given out and is used up, then the World is signed and judged as a node will judge it,
-then it is stored, which is the moment when it is published, and last its file is written. Dying
-before the store has it leaves a timestamp unused; dying after leaves a file behind the store, which
-the next writer mends.
+timestamp is given out and is used up, then a backup is made where one is wanted, then the World is
+signed and judged as a node will judge it, then it is stored, which is the moment when it is
+published, and last its file is written. Dying before the store has it leaves a timestamp unused;
+dying after leaves a file behind the store, which the next writer mends.
 """
 
 import getpass
@@ -21,9 +21,11 @@ from orrery.errors import (
     UnreadableError,
     VerifyError,
 )
+from orrery.home.backing_up import back_up_before_signing
 from orrery.home.home import DATABASE_NAME, Home
 from orrery.home.resolving import ResolvedRoot, Resolver, resolve
 from orrery.home.settings import WorldSettings
+from orrery.home.unsettled import check_settled
 from orrery.store import AuditEntry, Revision
 from orrery.wire.signature import fingerprint
 from orrery.wire.world import UNSIGNED, Root, World, WorldType
@@ -137,17 +139,20 @@ def publish(
         actor: Who does it, for the audit; the user of the process when left out.
 
     Raises:
-        PlanError: Nothing would change, or every node would be stranded.
+        PlanError: Nothing would change, every node would be stranded, or the home was restored and
+            it is not known what was published since.
         ResolveError: A name stands for nothing that a World can hold.
         CustodyError: The key that must sign is missing, locked or open to others.
         ConflictError: A rollout of this World goes on, or another writer was faster.
         UpdateRefused: A node would not take the revision.
         VerifyError: A new root's identity does not hold.
         DecodeError: `orrery.toml` has mistakes.
-        UnreadableError: Something cannot be written. When it is the World file, the revision is
+        UnreadableError: Something cannot be written; nothing is signed without the backup that
+            `[backup]` asks for. When it is the World file, the revision is
             published all the same, and the next writer writes the file.
     """
     home.check_writer()
+    check_settled(home)
     check_no_rollout(home, home.settings().world(name))
     if proposal is None:
         proposal = propose(home, name)
@@ -166,6 +171,7 @@ def publish(
     )
     signer = home.keys.signer_for(world.id, signing_key)
     timestamp_ms = home.store.allocate_timestamp(world.id, now_ms)
+    back_up_before_signing(home, now_ms)
     signed = replace(world, timestamp_ms=timestamp_ms).sign(signer)
     check_as_a_node(newest.world if newest is not None else None, signed, signer.public)
     revision = home.store.add_revision(

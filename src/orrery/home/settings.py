@@ -14,6 +14,10 @@ software = "orrery"                    or "zerotier-one"
 [serve]                   these have a default for everything
 [rollout]
 [dns]
+
+[backup]                  left out, nothing is backed up by itself
+to = "/srv/backups"
+recipients = ["age1…"]    public keys, of which any one opens a backup
 """
 
 import contextlib
@@ -41,7 +45,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from orrery.custody.durable import unreadable
-from orrery.errors import DecodeError, UsageError
+from orrery.custody.sealing import check_recipient
+from orrery.errors import CustodyError, DecodeError, UsageError
 from orrery.home.named_endpoint import WantedEndpoint, is_name, read_endpoint, read_listen
 from orrery.home.positions import Location, lines_of
 from orrery.rollout.cohorts import EVERYBODY, Cohort, Named, Share
@@ -56,6 +61,7 @@ FILE_NAME = "orrery.toml"
 _WORLD_ID = re.compile(r"[0-9a-fA-F]{1,16}")
 _NODE = re.compile(r"[0-9a-fA-F]{10}")
 _NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]+)?")
+_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _OVERLONG = re.compile(r"[0-9_]{1000}|(?:[\[{]\s*){50}")
 _LONGEST_NAME = 64
 _DNS_PORT = 53
@@ -229,6 +235,28 @@ def _read_change(value: object) -> ChangeKind:
         raise _mistake(f"{text[:40]!r} is no kind of change{_did_you_mean(text, known)}") from None
 
 
+def _read_directory(value: object) -> Path:
+    text = _text(value, "a directory")
+    if not text.strip() or not text.isprintable():
+        raise _mistake('a directory has a name: write to = "/srv/backups"')
+    return Path(text)
+
+
+def _read_recipient(value: object) -> str:
+    text = _text(value, "a recipient").strip()
+    try:
+        check_recipient(text)
+    except UsageError as error:
+        raise _mistake(str(error)) from None
+    except CustodyError:  # the part that seals is not installed: who backs up is told
+        if not _RECIPIENT.fullmatch(text):
+            raise _mistake(
+                f"{text[:10]!r}… is no recipient: write an age public key, age1…, which "
+                "`age-keygen` makes"
+            ) from None
+    return text
+
+
 _Name = Annotated[str, BeforeValidator(_read_name)]
 _WorldId = Annotated[int, BeforeValidator(_read_world_id)]
 _PublicIdentity = Annotated[InstanceOf[Identity], BeforeValidator(_read_identity)]
@@ -250,6 +278,9 @@ _Horizon = Annotated[
     ),
 ]
 _DnsTimeout = Annotated[int, BeforeValidator(_read_span_ms(_SECOND_MS, _MINUTE_MS))]
+_Every = Annotated[int, BeforeValidator(_read_span_ms(_MINUTE_MS, 400 * _DAY_MS))]
+_Directory = Annotated[InstanceOf[Path], BeforeValidator(_read_directory)]
+_Recipient = Annotated[str, BeforeValidator(_read_recipient)]
 _Change = Annotated[ChangeKind, PlainValidator(_read_change)]
 _NODES = TypeAdapter(list[Annotated[Address, BeforeValidator(_read_node)]])
 
@@ -345,6 +376,23 @@ class DnsSettings(_Table):
     timeout_ms: Annotated[_DnsTimeout, Field(alias="timeout")] = 5 * _SECOND_MS
 
 
+class BackupSettings(_Table):
+    """Backups that are made by themselves: at times by the server, and before anything is signed.
+
+    Attributes:
+        to: The directory for them; one without a slash in front lies in the home.
+        recipients: Age public keys: each of their owners opens a backup, nobody else does, and no
+            secret for it lies on this machine.
+        every_ms: How often the server makes one; `every`.
+        keep: How many are kept of those, and how many of those made before signatures.
+    """
+
+    to: _Directory
+    recipients: Annotated[list[_Recipient], Field(min_length=1, max_length=32)]
+    every_ms: Annotated[_Every, Field(alias="every")] = _DAY_MS
+    keep: Annotated[int, Field(ge=1, le=10_000)] = 14
+
+
 @dataclass(frozen=True)
 class _Places:
     """Where things stand in the file; settings that say the same are equal wherever it stands."""
@@ -360,6 +408,7 @@ class Settings(_Table):
     serve: ServeSettings = ServeSettings()
     rollout: RolloutSettings = RolloutSettings()
     dns: DnsSettings = DnsSettings()
+    backup: BackupSettings | None = None
     _places: _Places = PrivateAttr(default_factory=_Places)
 
     @classmethod
@@ -573,6 +622,7 @@ _TABLES: dict[tuple[str, ...], tuple[str, type[_Table]]] = {
     ("serve",): ("[serve]", ServeSettings),
     ("rollout",): ("[rollout]", RolloutSettings),
     ("dns",): ("[dns]", DnsSettings),
+    ("backup",): ("[backup]", BackupSettings),
 }
 
 
@@ -646,6 +696,8 @@ _EXAMPLES = {
     "without_asking": 'without_asking = ["add-endpoint", "add-root"]',
     "cohorts": 'cohorts = ["1%", "10%", "100%"]',
     "servers": 'servers = ["9.9.9.9"]',
+    "to": 'to = "/srv/backups"',
+    "recipients": 'recipients = ["age1…"] with the public keys that open a backup',
 }
 
 

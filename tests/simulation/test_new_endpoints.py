@@ -97,6 +97,24 @@ def test_leaves_that_are_asked_come_to_what_is_listed_though_the_old_endpoint_st
     assert heard == {leaf_of(host).address for host in scene.leaves}
 
 
+def test_leaves_that_are_asked_are_reported_wherever_they_are_heard() -> None:
+    scene = scene_with_both()
+    addresses = [leaf_of(host).address for host in scene.leaves]
+    scene.root_host.events.clear()
+    for _ in range(2):
+        scene.root.ask(addresses, scene.network.now_ms)
+        scene.network.act(scene.root_host)
+        scene.network.run_for(2_000)
+    reported = [
+        (event.identity.address, scene.root_host.endpoints[event.path.socket])
+        for event in scene.root_host.events_of(NodeSeen)
+    ]
+    places = (ROOT_ENDPOINT, SECOND_ENDPOINT)
+    assert set(reported) == {(address, place) for address in addresses for place in places}
+    # At each place once for each time that it was asked, not with every packet.
+    assert len(reported) <= 2 * len(set(reported))
+
+
 def test_two_roots_do_not_ask_each_other_for_ever() -> None:
     scene = Scene()
     other = make_unproven_identity("other root")

@@ -203,11 +203,16 @@ def target_of(order: Order, at: Position, revisions: Sequence[World]) -> Target:
     timestamp_ms = progress.revisions[at.step + 1]
     by_time = {world.timestamp_ms: world for world in revisions}
     listed = places_of(by_time[timestamp_ms].roots)
+    before = places_of(by_time[progress.revisions[at.step]].roots)
+    # A node stays with the port that it uses for as long as that answers: at another port of the
+    # same address it is neither to be expected, nor missed.
+    hosts_before = {(place.identity, place.endpoint.ip) for place in before}
+    hosts = {(place.identity, place.endpoint.ip) for place in listed}
     return Target(
         timestamp_ms=timestamp_ms,
         enough=frozenset(each for each in by_time if each >= timestamp_ms),
-        listed=listed,
-        new=listed - places_of(by_time[progress.revisions[at.step]].roots),
+        listed=listed.union(p for p in before if (p.identity, p.endpoint.ip) in hosts),
+        new=frozenset(p for p in listed if (p.identity, p.endpoint.ip) not in hosts_before),
         settle_ms=order.settle_ms,
         forgiven_ms=progress.forgiven_ms,
     )

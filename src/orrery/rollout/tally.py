@@ -30,8 +30,9 @@ class Target:
     Attributes:
         timestamp_ms: of it, 0 as long as none is.
         enough: timestamps that count as having it: its own and those of what follows.
-        listed: the places that it lists, as far as it would be known that a node is heard there.
-        new: those of them that the revision before did not list.
+        listed: the places that it lists, as far as it would be known that a node is heard there,
+            and those that the revision before listed at other ports of the same addresses.
+        new: those of them at addresses where the revision before listed none.
         settle_ms: how long a node is watched.
         forgiven_ms: nodes that took it before are not judged.
     """
@@ -291,9 +292,16 @@ class Tally:
         return len(self._lagging)
 
     def to_ask(self) -> list[Address]:
-        """Nodes that took the revision and are not known to be well, the last ones first."""
+        """Nodes that took the revision and are not known to be well, the last ones first.
+
+        All that took it as long as nobody came to its new places: who comes there shows it only
+        when it is asked.
+        """
         takers = self._takers
-        return sorted(self._waiting, key=lambda each: -takers[each].took_ms)[:MOST_ASKED]
+        asked: Collection[Address] = self._waiting
+        if self.target.new and not self._came:
+            asked = takers
+        return sorted(asked, key=lambda each: -takers[each].took_ms)[:MOST_ASKED]
 
     def to_wake(self, since_ms: int) -> list[Address]:
         """Nodes that were given the revision, do not have it, and were heard from since.

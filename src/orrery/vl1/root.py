@@ -221,7 +221,7 @@ class RootNode(Node[RootPeer]):
             peer = self._peers.get(address)
             path = None if peer is None else peer.best_path(now_ms)
             if peer is not None and path is not None:
-                peer.asked = True
+                peer.asked = set()
                 self._probe(peer, path, now_ms)
                 self._show_listed_endpoints(peer, path)
                 asked += 1
@@ -357,12 +357,18 @@ class RootNode(Node[RootPeer]):
         seen = peer.seen
         if seen is None:
             return
-        if 0 <= now_ms - seen.at_ms < self._limits.report_ms and not peer.asked:
+        if not peer.knows(path):
+            path = seen.path
+        if peer.asked is not None and path not in peer.asked:
+            # Each path once: where it is heard is to be known, and it may answer at several places.
+            peer.asked.add(path)
+        elif 0 <= now_ms - seen.at_ms < self._limits.report_ms:
             return
-        peer.asked = False
+        else:
+            peer.asked = None
         peer.seen = seen._replace(
             at_ms=now_ms,
-            path=path if peer.knows(path) else seen.path,
+            path=path,
             planet=_held_now(peer, seen.planet),
             moons=tuple(_held_now(peer, moon) for moon in seen.moons),
         )
@@ -563,7 +569,7 @@ class RootNode(Node[RootPeer]):
         if packet.hops == 0:
             known = peer.knows(path)
             peer.confirm(path, now_ms)
-            if peer.asked:
+            if peer.asked is not None:
                 self._report_again(peer, path, now_ms)
             if not known:
                 self._on_path_confirmed(peer, path, now_ms)

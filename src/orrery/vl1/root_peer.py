@@ -7,6 +7,7 @@ from typing import NamedTuple
 from orrery.vl1.events import NodeSeen
 from orrery.vl1.forks import Fork
 from orrery.vl1.limits import TokenBucket
+from orrery.vl1.path import Path
 from orrery.vl1.peer import Peer
 from orrery.wire.identity import Identity
 from orrery.wire.verbs import Version, WorldHeld
@@ -59,7 +60,7 @@ class RootPeer(Peer):
         self.hello_ms = 0
         self.held: dict[int, int] = {}
         self.forks: dict[int, KnownFork] | None = None
-        self.asked = False
+        self.asked: set[Path] | None = None
         self.attempts = 0
         self.push_due_ms = 0
         self.echoed_ms = -ECHO_INTERVAL_MS

@@ -29,6 +29,8 @@ from orrery.rollout.state import RolloutState as State
 from orrery.rollout.state import Served
 from orrery.rollout.tally import CohortCount
 from orrery.wire.address import Address
+from orrery.wire.endpoint import Endpoint
+from orrery.wire.world import Root
 from orrery.worlds.stage import NOBODY
 from tests.unit.rollout.ordering import order_of, plan_of, step_of
 from tests.unit.store.making import NOW_MS, WORLD_ID, key, world
@@ -408,7 +410,8 @@ def test_what_a_tally_counts_for() -> None:
     assert target_of(ORDER, PLANNED, [START]).timestamp_ms == 0
     target = target_of(ORDER, opened(0, forgiven_ms=5), [START, FIRST])
     assert (target.timestamp_ms, set(target.enough)) == (FIRST_MS, {FIRST_MS})
-    assert target.listed == target.new == places_of(OTHER)
+    assert target.listed == places_of((*START.roots, *OTHER))
+    assert target.new == frozenset()
     assert (target.settle_ms, target.forgiven_ms) == (10_000, 5)
     # Who was taken back further has had the step as well.
     second = PLAN.world(PLAN.steps[1], SECOND_MS).sign(key(2))
@@ -416,3 +419,16 @@ def test_what_a_tally_counts_for() -> None:
     returning = target_of(ORDER, back(opened(0), back_ms=SECOND_MS), [START, FIRST, second])
     assert (returning.timestamp_ms, set(returning.enough)) == (SECOND_MS, {SECOND_MS})
     assert returning.new == returning.listed == frozenset()
+
+
+def test_nodes_are_not_expected_at_another_port_of_an_address() -> None:
+    root = START.roots[0]
+    (old,) = root.endpoints
+    port, moved = Endpoint(old.ip, 443), Endpoint.from_text("198.51.100.77:9993")
+    revisions = [
+        replace(START, timestamp_ms=number, roots=(Root(root.identity, endpoints),))
+        for number, endpoints in ((NOW_MS, (old,)), (FIRST_MS, (port, moved)))
+    ]
+    target = target_of(ORDER, opened(0), revisions)
+    assert {place.endpoint for place in target.listed} == {old, port, moved}
+    assert {place.endpoint for place in target.new} == {moved}

@@ -138,7 +138,7 @@ def test_somebody_must_come_to_a_new_place() -> None:
     take(tally, ONE)
     tally.note_heard(ONE, [OLD, NEW], NOW_MS + SETTLE_MS)  # behind a NAT: one or the other
     assert tally.health(NOW_MS + SETTLE_MS) == Health(awaited=1)
-    assert tally.to_ask() == []
+    assert tally.to_ask() == [ONE]
     alarm = tally.health(NOW_MS + SETTLE_MS + CALL_BACK_MS + 1).alarm
     assert "no node that took revision 20 came to a new endpoint of it" in alarm
     tally.note_heard(ONE, [NEW], NOW_MS - 1)  # before it took it
@@ -244,3 +244,13 @@ def test_where_something_came_in_behind_a_nat(here: str, expected: set[str]) -> 
 
 def test_a_root_without_places_is_heard_nowhere() -> None:
     assert places_at([], OLD.endpoint) == frozenset()
+
+
+def test_who_took_it_is_asked_until_somebody_came_to_a_new_place() -> None:
+    tally = tally_of()
+    take(tally, ONE)
+    tally.note_heard(ONE, [OLD], NOW_MS + SETTLE_MS)
+    assert tally.health(NOW_MS + SETTLE_MS).awaited
+    assert tally.to_ask() == [ONE]
+    tally.note_heard(ONE, [NEW], NOW_MS + SETTLE_MS)
+    assert tally.to_ask() == []

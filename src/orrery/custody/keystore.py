@@ -218,6 +218,49 @@ class KeyStore:
         self._finish_rotation(folder)
         return self.current(world_id)
 
+    def make_place(self, world_id: int) -> Path:
+        """Make the directory for the keys of a World, where there is none.
+
+        Returns:
+            The directory.
+
+        Raises:
+            UnreadableError: It cannot be made.
+        """
+        folder = self._folder(world_id)
+        make_directory(self.directory, DIRECTORY_MODE, self._owner)
+        make_directory(folder, DIRECTORY_MODE, self._owner)
+        return folder
+
+    def put(self, world_id: int, key: SigningKey, slot: Literal["current", "retired"]) -> None:
+        """Keep a key that was made elsewhere; one that is kept already is left as it is.
+
+        To be called under the home's lock.
+
+        Args:
+            world_id: The World.
+            key: The key.
+            slot: `current` for the one that the newest World names, `retired` for one before it.
+
+        Raises:
+            CustodyError: There is another current key, or as `keys`.
+            UnreadableError: It cannot be written.
+        """
+        folder = self.make_place(world_id)
+        for kept in self.keys(world_id):
+            if kept.public == key.public and slot in (kept.slot, "retired"):
+                return
+            if kept.slot == slot == "current":
+                raise CustodyError(
+                    f"{kept.path} is another key than {key.fingerprint}, which belongs there; move "
+                    "it away if no World needs it"
+                )
+        path = folder / f"current{_PLAIN}"
+        if slot == "retired":
+            make_directory(folder / _RETIRED, DIRECTORY_MODE, self._owner)
+            path = folder / _RETIRED / f"{key.fingerprint}{_PLAIN}"
+        write_file(path, key.encode(), FILE_MODE, self._owner)
+
     def lock(self, world_id: int) -> tuple[KeyFile, ...]:
         """Lock every key of a World that is not locked yet, with one passphrase.
 

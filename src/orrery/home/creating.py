@@ -17,6 +17,7 @@ from orrery.custody.identity_file import SECRET_NAME
 from orrery.errors import ConflictError, DecodeError, OrreryError, UsageError
 from orrery.home.document import new_text
 from orrery.home.home import (
+    ADOPTING_NAME,
     DATABASE_NAME,
     UNFINISHED_NAME,
     Clock,
@@ -180,6 +181,11 @@ def _asking_once(passphrase: PassphraseProvider | None) -> PassphraseProvider | 
 
 
 def _check_no_home(path: Path) -> None:
+    if (path / ADOPTING_NAME).exists():
+        raise ConflictError(
+            f"`orrery adopt` was interrupted in {called(path)}: run it again, or name another "
+            "directory"
+        )
     if (path / UNFINISHED_NAME).exists():
         return
     for name in (FILE_NAME, DATABASE_NAME):

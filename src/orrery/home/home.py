@@ -51,6 +51,8 @@ DATABASE_NAME = "orrery.db"
 PLANET_NAME = "planet"
 UNFINISHED_NAME = "init.unfinished"
 """Lies in a home whose `init` has not come to its end."""
+ADOPTING_NAME = "adopt.unfinished"
+"""Lies in a home whose `adopt` has not come to its end."""
 SERVE_LOCK_NAME = "serve.lock"
 """Locked by the server of a home."""
 _SERVE_WAIT_S = 1
@@ -453,11 +455,12 @@ def check_is_home(path: Path) -> None:
 
     Raises:
         UnreadableError: It is.
-        PlanError: Its `init` was interrupted early.
+        PlanError: Its `init` was interrupted early, or its `adopt` at any time.
     """
     try:
         found = path.is_dir()
         unfinished = (path / UNFINISHED_NAME).exists()
+        adopting = (path / ADOPTING_NAME).exists()
         missing = [
             name for name in (settings_file.FILE_NAME, DATABASE_NAME) if not (path / name).exists()
         ]
@@ -465,6 +468,11 @@ def check_is_home(path: Path) -> None:
         raise unreadable(path, "opened", error) from error
     if not found:
         raise UnreadableError(f"there is no home at {path}: make one with `orrery init`")
+    if adopting:
+        raise PlanError(
+            f"{called(path)} is half made: `orrery adopt` was interrupted there; run it again to "
+            "finish"
+        )
     if unfinished and missing:
         raise PlanError(
             f"{called(path)} is half made: `orrery init` was interrupted there; run it again to "

@@ -14,7 +14,9 @@ import typer
 
 from orrery import __version__
 from orrery.cli import identity, key, world
+from orrery.cli.adopt import adopt
 from orrery.cli.apply import apply
+from orrery.cli.backup import backup
 from orrery.cli.demo import demo
 from orrery.cli.failures import report
 from orrery.cli.forecast import forecast
@@ -23,6 +25,7 @@ from orrery.cli.nodes import nodes
 from orrery.cli.plan import plan
 from orrery.cli.publish import publish
 from orrery.cli.rehearse import rehearse
+from orrery.cli.restore import restore
 from orrery.cli.rollouts import pause, resume, rollback, stop
 from orrery.cli.serve import serve
 from orrery.cli.status import status
@@ -34,6 +37,7 @@ _NOUNS: tuple[tuple[str, typer.Typer], ...] = (
 )
 _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("init", init),
+    ("adopt", adopt),
     ("serve", serve),
     ("plan", plan),
     ("apply", apply),
@@ -44,6 +48,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("publish", publish),
     ("status", status),
     ("nodes", nodes),
+    ("backup", backup),
+    ("restore", restore),
     ("rehearse", rehearse),
     ("forecast", forecast),
     ("demo", demo),

@@ -96,15 +96,15 @@ def given_passphrase_provider(file: Path | None) -> Callable[[str], str]:
     return provide
 
 
-def new_passphrase_provider(file: Path | None) -> Callable[[str], str]:
-    """How a key is locked: as `passphrase_provider`, but a person is asked twice."""
+def new_passphrase_provider(file: Path | None, kind: str = "a key") -> Callable[[str], str]:
+    """How a key, or what `kind` says, is locked: as `passphrase_provider`, but asked for twice."""
 
     def provide(what: str) -> str:
         from orrery.errors import CustodyError
 
         given = _given_passphrase(file)
         if given is None and not sys.stdin.isatty():
-            raise CustodyError(f"a key cannot be locked without a passphrase: {_HOW_TO_GIVE}")
+            raise CustodyError(f"{kind} cannot be locked without a passphrase: {_HOW_TO_GIVE}")
         if given is None:
             given = str(
                 typer.prompt(

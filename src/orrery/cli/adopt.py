@@ -64,10 +64,11 @@ def adopt(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take over a planet or moon that runs already, without touching a node.
+    """Take over a planet or moon that runs already.
 
     Finds the World in use, its signing keys and its roots, says what can be done with them and what
-    is wrong, and makes a home whose first revision is that World. What is adopted is only read.
+    is wrong, and makes a home whose first revision is that World. No node is touched, and what is
+    adopted is only read.
     """
     import os
     import sys

@@ -219,6 +219,8 @@ def _next(
 ) -> Iterator[Text]:
     option = home_option(home)
     can_sign = findings.worlds[0].ability is Ability.EVERYTHING
+    names = world_names([found.world for found in findings.worlds])
+    which = f" {names[0]}" if len(names) > 1 else ""
     address = format_address(made.identity().address)
     commands = [f"orrery serve{option}"]
     if choice.role is Role.IN_PLACE:
@@ -229,9 +231,8 @@ def _next(
     elif joins:
         yield from _sentence("Next: let nodes reach the own root at the endpoints of --join, then")
     else:
-        name = world_names([findings.worlds[0].world])[0]
         yield from _sentence(
-            f"Next: let {address} join as a root, by adding this to the roots of {name!r} in "
+            f"Next: let {address} join as a root, by adding this to the roots of {names[0]!r} in "
             f"{made.settings_path}"
         )
         for line in (
@@ -243,7 +244,7 @@ def _next(
             yield Text(f"    {line}")
         yield Text("then")
     if can_sign:
-        commands += [f"orrery plan{option}", f"orrery apply{option}"]
+        commands += [f"orrery plan{which}{option}", f"orrery apply{which}{option}"]
     for command in commands:
         yield Text(f"    {command}", style="bold")
 

@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 PATIENCE_S = 120.0
 """Ends a test that waits in vain; nothing is measured by it."""
+SECOND = "10.77.99.1"
 COHORTS = 'cohorts = ["1%", "10%", "100%"]'
 CONDUCTS = "this process carries rollouts out"
 
@@ -492,3 +493,27 @@ def test_an_official_root_comes_last_and_is_updated_in_band(
         wait_live(leaf, {new.address: new.endpoint, official.address: at(official)})
     wait_live(official, {new.address: new.endpoint})
     assert official.daemon.pid == process
+
+
+@pytest.mark.parametrize("moved", ["address", "port"])
+def test_the_only_root_moves(
+    root: OrreryRoot, start_leaves: Leaves, measured: Measured, moved: str
+) -> None:
+    root.host.add_address(SECOND)
+    wish(root, replace=[('"[::]:9993"', '"0.0.0.0:443"')])
+    root.serve()
+    leaves = start_leaves(3, [root.address])
+    there = f"{SECOND}/9993" if moved == "address" else f"{root.host.address}/443"
+    root.set_endpoints([there])
+    assert len(plan(root)["steps"]) == 2
+    root.command("apply", "--yes", "--detach")
+    done = wait_state(root, "done")
+    assert {leaf.planet for leaf in leaves} == {root.planet}
+    measured(
+        f"the only root gets another {moved}: 2 steps, from apply to the end",
+        f"{(done['ended_ms'] - done['begun_ms']) / 1000:.1f} s",
+    )
+    for leaf in leaves:
+        paths = {path["address"] for path in leaf.peers()[root.address]["paths"]}
+        # Of another port a node takes no notice as long as the one that it uses answers.
+        assert (there in paths) == (moved == "address")

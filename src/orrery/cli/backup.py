@@ -43,10 +43,10 @@ def backup(
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Back a home up into one file, keys included, while a server works with it.
+    """Back a home up into one file, keys included.
 
-    The file is encrypted (age), with a passphrase or to public keys. `orrery restore --check`
-    proves that it restores.
+    A server may work with it meanwhile. The file is encrypted (age), with a passphrase or to public
+    keys. `orrery restore --check` proves that it restores.
     """
     from orrery.cli import output
     from orrery.cli.files import STANDARD, check_output, write_output

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from orrery.home import Home, WorldSettings
-    from orrery.home.rolling import RolloutView
+    from orrery.home.rolling import RolloutView, SteeredWorld
 
 _INTERVAL_S = 0.5
 _PATIENCE_S = 60.0
@@ -45,7 +45,9 @@ def alone_sentence(home: Home, path: Path, changed_ms: int) -> str:
     return f"nobody carries it out now: start `orrery serve{home_option(path)}`"
 
 
-def follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool = False) -> int:
+def follow(
+    home: Home, world: WorldSettings | SteeredWorld, path: Path, *, quiet: bool = False
+) -> int:
     """Show a rollout until it is over or pauses.
 
     Args:
@@ -114,7 +116,9 @@ def _afterwards(seen: RolloutView) -> Iterator[str]:
     yield from (f"to be done now: {condition}" for condition in plan.finish)
 
 
-def _follow(home: Home, world: WorldSettings, path: Path, *, quiet: bool) -> RolloutView:
+def _follow(
+    home: Home, world: WorldSettings | SteeredWorld, path: Path, *, quiet: bool
+) -> RolloutView:
     from orrery.cli.rollout_view import progress_sentence, rollout_lines
 
     def lines(seen: RolloutView) -> list[Text]:

@@ -131,7 +131,7 @@ def forecast(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Simulate how long adoption takes, and what it costs.
+    """Simulate how long adoption takes.
 
     Time to 50, 99 and 100 % adoption, and the load on each root, for up to a million nodes.
     docs/forecast.md tells what is simulated, and what is not.

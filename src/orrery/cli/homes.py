@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from orrery.home import Home, WorldSettings
+    from orrery.home.rolling import SteeredWorld
 
 HERE = Path()
 HomeOption = Annotated[
@@ -196,9 +197,15 @@ def home_option(home: Path) -> str:
     return "" if home == HERE else f" --home {shlex.quote(str(home))}"
 
 
-def world_option(home: Home, world: WorldSettings, path: Path) -> str:
+def world_option(home: Home, world: WorldSettings | SteeredWorld, path: Path) -> str:
     """What to add to a command so that it is about this World of this home too."""
-    named = f" {shlex.quote(world.name)}" if len(home.settings().worlds) > 1 else ""
+    from orrery.errors import DecodeError
+
+    try:
+        several = len(home.settings().worlds) > 1
+    except DecodeError:
+        several = len(home.store.active_rollouts()) > 1
+    named = f" {shlex.quote(world.name)}" if several else ""
     return f"{named}{home_option(path)}"
 
 

@@ -14,7 +14,6 @@ from orrery.cli.homes import (
     HomeOption,
     JsonOption,
     WorldArgument,
-    choose_world,
     home_option,
     world_option,
 )
@@ -98,13 +97,13 @@ def _steer(
     from orrery.cli import following, output
     from orrery.cli.rollout_view import describe_view
     from orrery.home import Home
-    from orrery.home.rolling import view
+    from orrery.home.rolling import steered, view
     from orrery.rollout.state import RolloutState
 
     here = home_option(path)
     status = 0
     with Home.open(path) as opened:
-        world = choose_world(opened, name)
+        world = steered(opened, name)
         rollout = steer(opened, world.name, opened.clock())
         conducted = following.is_conducted(opened)
         if not conducted and not rollout.state.is_over and rollout.state is not RolloutState.PAUSED:

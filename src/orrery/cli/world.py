@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orrery.worlds.formats import Document
 
 app = typer.Typer(
-    help="Show, verify, compare, convert, sign and export planets and moons.",
+    help="Show, verify, compare, convert, sign and export Worlds.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -6,8 +6,9 @@ What is said here is stored; whichever server holds the conductor's lease carrie
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from orrery.errors import ConflictError, CustodyError, PlanError, UsageError
+from orrery.errors import ConflictError, CustodyError, DecodeError, PlanError, UsageError
 from orrery.home.home import Home
 from orrery.home.publishing import user_name
 from orrery.rollout.cohorts import Cohorts
@@ -314,6 +315,39 @@ def uncounted_of(
     return cohorts.roots.union(exempt, (root.address for root in sharing))
 
 
+class SteeredWorld(NamedTuple):
+    """A World whose rollout is steered: its id, and its name or the id in hex."""
+
+    id: int
+    name: str
+
+
+def steered(home: Home, name: str | None) -> SteeredWorld:
+    """The World whose rollout is meant, by its name or id.
+
+    A rollout must not go on because somebody has made a mistake in `orrery.toml` meanwhile: then it
+    is found by the World's id, or by itself where it is the only one.
+
+    Raises:
+        UsageError: There is no such World, or several and none is named.
+        DecodeError: `orrery.toml` has mistakes, and without it this cannot be told.
+    """
+    try:
+        settings = home.settings()
+    except DecodeError:
+        active = home.store.active_rollouts()
+        found = [SteeredWorld(each.world_id, f"{each.world_id:016x}") for each in active]
+        meant = [each for each in found if name is None or each.name == name.lower().zfill(16)]
+        if len(meant) != 1:
+            raise
+        return meant[0]
+    if name is None and len(settings.worlds) > 1:
+        names = ", ".join(world.name for world in settings.worlds)
+        raise UsageError(f"say which World: {home.settings_path} has {names}")
+    world = settings.worlds[0] if name is None else settings.world(name)
+    return SteeredWorld(world.id, world.name)
+
+
 _Change = Callable[[Rollout, Progress], tuple[Rollout, Progress]]
 
 
@@ -321,7 +355,7 @@ def _steer(
     home: Home, name: str, now_ms: int, audited: tuple[str, str | None], change: _Change
 ) -> Rollout:
     """Change a rollout that somebody else may be changing at the same time."""
-    world = home.settings().world(name)
+    world = steered(home, name)
     action, actor = audited
     for attempt in range(_ATTEMPTS):
         rollout = home.store.active_rollout(world.id)

@@ -269,6 +269,21 @@ def test_a_rollout_is_paused_and_goes_on(orrery: Orrery, home: Home) -> None:
     assert (twice.status, "is not paused, it is running" in twice.err) == (1, True)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_mistakes_in_orrery_toml_do_not_keep_a_rollout_going(
+    orrery: Orrery, home: Home, named: bool
+) -> None:
+    begun(orrery)
+    world_id = f"{home.served_worlds()[0].id:016x}"
+    home.settings_path.write_text("[[world]]\nname = ")
+    paused = orrery("pause", *([world_id] if named else []))
+    assert (paused.status, paused.out) == (0, "")
+    assert f"the rollout of {world_id} is paused" in paused.err
+    unknown = orrery("resume", "home")
+    assert (unknown.status, "orrery.toml, line 2" in unknown.err) == (3, True)
+    assert orrery("resume").status == 0
+
+
 def test_a_rollout_is_stopped_for_good(orrery: Orrery, home: Home) -> None:
     begun(orrery)
     assert orrery("stop").status == 0

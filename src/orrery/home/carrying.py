@@ -11,6 +11,7 @@ from dataclasses import replace
 from orrery.home.backing_up import back_up_before_signing
 from orrery.home.home import Home
 from orrery.home.publishing import check_as_a_node
+from orrery.home.unsettled import check_settled
 from orrery.rollout.conductor import Act, Decision, Position, next_world, published
 from orrery.rollout.order import Order
 from orrery.rollout.progress import Progress
@@ -81,6 +82,8 @@ class Carrier:
         home = self._home
         home.acquire(_WAIT_S)
         try:
+            if act is not Act.NOTHING:
+                check_settled(home)
             match act:
                 case Act.NOTHING:
                     stored = self._store(rollout, position, now_ms)

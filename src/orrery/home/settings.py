@@ -236,6 +236,8 @@ def _read_change(value: object) -> ChangeKind:
 
 
 def _read_directory(value: object) -> Path:
+    if isinstance(value, Path):
+        return value
     text = _text(value, "a directory")
     if not text.strip() or not text.isprintable():
         raise _mistake('a directory has a name: write to = "/srv/backups"')

@@ -76,14 +76,14 @@ EVERYTHING = "everything: sign revisions of this planet, and be a root that hand
 # Good
 
 
-@case(can=ALL * 2, codes=["download-only"], words=[EVERYTHING, "in use docker/dist/planet"])
+@case(can=ALL * 2, codes=["not-served"], words=[EVERYTHING, "in use docker/dist/planet"])
 def docker(path: Path) -> Path:
     return docker_planet(path / "docker")
 
 
 @case(
     can=ALL,
-    codes=["download-only"],
+    codes=["not-served"],
     words=["controller of 3 networks", "cp docker/dist/planet docker/one/planet"],
 )
 def docker_with_networks(path: Path) -> Path:
@@ -236,7 +236,7 @@ def moon_of_others_on_an_own_planet(path: Path) -> Path:
 
 @case(
     can=ALL * 2,
-    codes=["download-only", "exposed-secret"],
+    codes=["not-served", "exposed-secret"],
     words=["chmod 600 docker/one/moon.json", "chmod 600 docker/one/planet.json"],
 )
 def secrets_that_others_can_read(path: Path) -> Path:
@@ -252,7 +252,7 @@ def identity_that_others_can_read(path: Path) -> Path:
 
 @case(
     can=ALL,
-    codes=["secret-in-downloads", "download-only"],
+    codes=["secret-in-downloads", "not-served"],
     words=["is a secret where others fetch files", "mv site/dist/current.c25519 site"],
 )
 def key_among_the_downloads(path: Path) -> Path:
@@ -299,6 +299,15 @@ def port_that_was_swallowed(path: Path) -> Path:
 def one_endpoint_of_two_is_nowhere(path: Path) -> Path:
     maker = Maker(places=("root.example.org/9993", PLACE))
     return put(path / "planet", maker.world().encode())
+
+
+@case(
+    can=ALL,
+    codes=["not-served", "stamps-fixed-time"],
+    words=["does not lie in node as `planet`", "cp mkworld/planet.custom node/planet"],
+)
+def planet_that_never_left_where_it_was_made(path: Path) -> Sequence[Path]:
+    return node_home(path / "node"), mkworld_folder(path / "mkworld")
 
 
 @case(can=["watch"], codes=["private-address"], words=["only nodes of the same site reach it"])

@@ -110,6 +110,7 @@ def controller(home: Path, networks: int = 1) -> None:
     for number in range(networks):
         network = f"{int(NETWORK, 16) + number:016x}"
         put(home / "controller.d" / "network" / f"{network}.json", {"id": network})
+        put(home / "controller.d" / "network" / network / "member" / "1d20dc2a8e.json", "{}")
     put(home / "controller.d" / "trace" / "1.json", "{}")
 
 

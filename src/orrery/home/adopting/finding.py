@@ -18,7 +18,7 @@ class FindingCode(StrEnum):
     ALTERED = "altered"
     FORK = "fork"
     OTHER_PLANET = "other-planet"
-    DOWNLOAD_ONLY = "download-only"
+    NOT_SERVED = "not-served"
     DOWNLOAD_BEHIND = "download-behind"
     ROOT_BEHIND = "root-behind"
     DRAFT_DIFFERS = "draft-differs"

@@ -268,17 +268,24 @@ def foreign_world(file: WorldFile) -> Finding:
 def _whether_served(
     file: WorldFile, others: Sequence[WorldFile], homes: Sequence[str]
 ) -> Iterator[Finding]:
-    same = [file, *(other for other in others if other.world == file.world)]
-    at_home = any(each.standing is Standing.HOME for each in (file, *others))
-    fetched = [each for each in same if each.standing is Standing.DOWNLOAD]
-    if file.world.type is not WorldType.PLANET or at_home or not fetched:
+    if file.world.type is not WorldType.PLANET or any(
+        each.standing is Standing.HOME for each in (file, *others)
+    ):
         return
-    yield Finding(
-        FindingCode.DOWNLOAD_ONLY,
-        f"{fetched[0].source.place} lies only where nodes fetch it, and not where a root reads it "
-        "at its start: that root would hand nobody a newer one",
-        _copy(fetched[0], f"{homes[0]}/planet") if len(homes) == 1 and ":" not in homes[0] else (),
-    )
+    place = file.source.place
+    if homes:
+        yield Finding(
+            FindingCode.NOT_SERVED,
+            f"{place} does not lie in {homes[0]} as `planet`, where that root reads it at its "
+            "start: it hands nobody a newer one",
+            _copy(file, f"{homes[0]}/planet") if ":" not in homes[0] else (),
+        )
+    elif file.standing is Standing.DOWNLOAD:
+        yield Finding(
+            FindingCode.NOT_SERVED,
+            f"{place} lies only where nodes fetch it, and not where a root reads it at its start: "
+            "see to it that the root has it too, or it hands nobody a newer one",
+        )
 
 
 def _of_a_draft(draft: Draft, world: World, asked: str) -> Iterator[Finding]:

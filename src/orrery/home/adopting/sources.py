@@ -246,8 +246,8 @@ def _walk(
         if not is_folder:
             if not _is_of_controller(inside, haul, label(str(folder.parent.parent))):
                 yield path, inside
-        elif entry.name in _PASSED_OVER:
-            continue
+        elif entry.name in _PASSED_OVER or (_CONTROLLER in parts and entry.name != "network"):
+            continue  # the members of networks are many, too
         elif depth >= MOST_DEPTH:
             haul.refuse(label(str(path)), f"deeper than {MOST_DEPTH} folders: name it itself")
         else:
@@ -277,15 +277,17 @@ def _take(found: tuple[Path, tuple[str, ...]], haul: Haul) -> None:
     if read is None:
         return
     data, mode = read
+    place = label(str(path))
+    if data.startswith(_ZIP_MARK):
+        haul.refuse(place, f"{place} is a zip: name it itself to read it")
+        return
     if len(data) > most:
         if is_telling(parts[-1]):
-            haul.refuse(label(str(path)), f"{label(str(path))} is too long for what its name says")
-        elif data.startswith(_ZIP_MARK):
-            haul.refuse(label(str(path)), f"{label(str(path))} is a zip: name it itself to read it")
+            haul.refuse(place, f"{place} is too long for what its name says")
         return
     haul.add(
         Source(
-            place=label(str(path)),
+            place=place,
             folder=label(str(path.parent)),
             parts=parts,
             data=data,

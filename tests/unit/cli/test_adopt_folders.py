@@ -326,6 +326,31 @@ def planet_that_was_altered(path: Path) -> Path:
     return put(path / "planet", replace(world, timestamp_ms=MADE_MS + 1).encode())
 
 
+@case(
+    can=ALL,
+    codes=["altered", "port-differs"],
+    words=["in use data/dist/planet", "cp data/dist/planet data/one/planet"],
+)
+def copy_that_was_altered(path: Path) -> Path:
+    maker = Maker(places=("203.0.113.7/9993",))
+    data = docker_planet(path / "data", maker, with_moon=False)
+    altered = replace(maker.world(), timestamp_ms=MADE_MS + 1)
+    put(data / "one" / "planet", altered.encode())
+    return data
+
+
+@case(
+    can=ALL,
+    codes=["other-planet", "not-served", "port-differs"],
+    words=["in use data/dist/planet"],
+)
+def copy_whose_id_was_altered(path: Path) -> Path:
+    maker = Maker(places=("203.0.113.7/9993",))
+    data = docker_planet(path / "data", maker, with_moon=False)
+    put(data / "one" / "planet", replace(maker.world(), id=77).encode())
+    return data
+
+
 @case(can=["watch"], codes=["unsigned"], words=["is not signed: only a node that held nothing"])
 def planet_that_was_never_signed(path: Path) -> Path:
     return put(path / "planet", replace(Maker().world(), signature=bytes(96)).encode())

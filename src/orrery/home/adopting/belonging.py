@@ -1,6 +1,7 @@
 """Which key belongs to which World: what the World says, not what files are called."""
 
 from orrery.errors import VerifyError
+from orrery.wire.signature import is_over
 from orrery.wire.world import World
 
 
@@ -11,6 +12,11 @@ def is_signed_by(world: World, public_key: bytes) -> bool:
     except VerifyError:
         return False
     return True
+
+
+def is_whole(world: World) -> bool:
+    """Whether it is what somebody has signed, whoever that was: not altered, and not unsigned."""
+    return is_over(world.signed_bytes(), world.signature)
 
 
 def concerns(world: World, public_key: bytes) -> bool:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from orrery.errors import UpdateRefused
-from orrery.home.adopting.belonging import is_signed_by
+from orrery.home.adopting.belonging import is_signed_by, is_whole
 from orrery.home.adopting.finding import Finding
 from orrery.home.adopting.noticing import foreign_world, notice_files, notice_world, other_planet
 from orrery.home.adopting.recognizing import (
@@ -300,6 +300,7 @@ def _likelier(one: WorldFile, two: WorldFile, keys: list[KeyFile]) -> WorldFile:
         one,
         two,
         key=lambda file: (
+            is_whole(file.world),
             file.world.updates_must_be_signed_by in publics,
             file.standing,
             file.world.timestamp_ms,
@@ -381,10 +382,11 @@ def _ports(each: WorldFound, found: Recognized) -> Iterator[tuple[Root, str, int
 # Several Worlds
 
 
-def _likelihood(each: WorldFound) -> tuple[bool, bool, int, int]:
+def _likelihood(each: WorldFound) -> tuple[bool, bool, bool, int, int]:
     """How likely nodes hold this planet and no other one that is here."""
     return (
         each.file.source.named,
+        is_whole(each.world),
         each.next_signer is not None,
         int(each.file.standing),
         each.world.timestamp_ms,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from orrery.errors import UpdateRefused
-from orrery.home.adopting.belonging import concerns
+from orrery.home.adopting.belonging import concerns, is_whole
 from orrery.home.adopting.finding import Finding, FindingCode
 from orrery.home.adopting.recognizing import (
     Draft,
@@ -18,7 +18,7 @@ from orrery.home.adopting.recognizing import (
 )
 from orrery.home.adopting.sources import Haul, Source
 from orrery.wire.address import format_address
-from orrery.wire.signature import fingerprint, is_over
+from orrery.wire.signature import fingerprint
 from orrery.wire.world import UNSIGNED, Root, World, WorldType
 from orrery.worlds.acceptance import check_update
 from orrery.worlds.formats.notes import NoteCode
@@ -103,7 +103,7 @@ def notice_world(
             PitfallCode.UNSIGNED,
             f"{file.source.place} is not signed: only a node that held nothing took it",
         )
-    elif not is_over(world.signed_bytes(), world.signature):
+    elif not is_whole(world):
         yield Finding(
             FindingCode.ALTERED,
             f"{file.source.place} was altered after it was signed: only a node that held nothing "
@@ -205,6 +205,15 @@ def _one_of_each(files: Iterable[WorldFile]) -> list[WorldFile]:
 
 def _beside(used: WorldFile, other: WorldFile, asked: str) -> Iterator[Finding]:
     """What another revision beside the one in use means."""
+    target = str(other.source.path) if other.source.path else None
+    if not is_whole(other.world) and is_whole(used.world):
+        yield Finding(
+            FindingCode.ALTERED,
+            f"{other.source.place} was altered after it was signed, and {used.source.place} was "
+            "not: a node that held nothing and took the altered one follows nobody",
+            _copy(used, target),
+        )
+        return
     try:
         check_update(other.world, used.world)
     except UpdateRefused as refusal:
@@ -222,14 +231,14 @@ def _beside(used: WorldFile, other: WorldFile, asked: str) -> Iterator[Finding]:
             FindingCode.ROOT_BEHIND,
             f"{other.source.place}, which the node of that folder hands out, is older than "
             f"{used.source.place}: its timestamp is {date}",
-            _copy(used, str(other.source.path) if other.source.path else None),
+            _copy(used, target),
         )
     elif other.standing is Standing.DOWNLOAD:
         yield Finding(
             FindingCode.DOWNLOAD_BEHIND,
             f"{other.source.place} is older than {used.source.place}: its timestamp is {date}, and "
             "who fetches it needs a root to be led on",
-            _copy(used, str(other.source.path) if other.source.path else None),
+            _copy(used, target),
         )
 
 

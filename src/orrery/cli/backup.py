@@ -115,7 +115,11 @@ def backup(
                 (world.type.name.lower(), f"{world.id:016x}, newest revision {world.newest_ms}")
                 for world in taken.archive.worlds
             ),
-            ("check it", f"orrery restore --check {shlex.quote(place)}"),
+            (
+                "check it",
+                f"orrery restore --check {shlex.quote(place)}"
+                + (" --identity KEYS" if recipients else ""),
+            ),
         ],
     )
 

@@ -83,6 +83,7 @@ def restore(
             "--check leaves nothing behind: --finish, --world and --nothing-newer are "
             "for a home that is restored"
         )
+    finishes = bool(world) or nothing_newer
     found = [_read_world(argument) for argument in world or ()]
     _end_cleanly()
     if file is None:
@@ -99,10 +100,10 @@ def restore(
     told = _as_json(archive, restored)
     if not as_json:
         title = f"{name} restores" if check else f"restored root {archive.root:010x} to {home}"
-        output.print_facts(title, _facts(archive, restored, home, check=check))
+        output.print_facts(title, _facts(archive, restored, home, check, finishes))
     for note in restored.notes:
         output.warn(note)
-    if check or not (found or nothing_newer):
+    if not finishes:
         if as_json:
             output.print_json({"home": None if check else str(home), **told})
         return
@@ -173,7 +174,9 @@ def _as_json(archive: "Archive", restored: "Restored") -> dict[str, Any]:
     }
 
 
-def _facts(archive: "Archive", restored: "Restored", home: Path, *, check: bool) -> "list[Fact]":
+def _facts(
+    archive: "Archive", restored: "Restored", home: Path, check: bool, finishes: bool
+) -> "list[Fact]":
     from orrery.cli import output
 
     keys = {True: "is in it", False: "is NOT in it", None: "needs its passphrase to tell"}
@@ -195,10 +198,10 @@ def _facts(archive: "Archive", restored: "Restored", home: Path, *, check: bool)
         )
     files = f"{len(archive.files)} files, {restored.nodes} nodes known"
     facts.append(("holds", files))
-    for rollout in restored.rollouts:
+    for rollout in () if finishes else restored.rollouts:
         held = "stands still until the restore is finished"
         facts.append((f"rollout {rollout.number}", rollout.state.value if check else held))
-    if not check:
+    if not check and not finishes:
         here = home_option(home)
         facts.append(
             (

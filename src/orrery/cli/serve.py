@@ -121,9 +121,17 @@ def _tell_state(home: "Home", options: "ServeOptions", root: "Identity") -> None
     """Log what was mended, and what would keep nodes from finding this root."""
     import structlog
 
+    from orrery.home.unsettled import read_mark
+
     log = structlog.get_logger("orrery.server")
     for sentence in home.repairs:
         log.warning("repaired", what=sentence)
+    if read_mark(home.path) is not None:
+        log.warning(
+            "restored",
+            meaning="this home was restored from a backup, and signs nothing before "
+            "`orrery restore --finish` was run",
+        )
     own = root.address
     ports = {endpoint.port for endpoint in options.listen}
     for world in home.served_worlds():

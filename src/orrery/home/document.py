@@ -66,6 +66,14 @@ without_asking = []
 servers = []
 # How long a name may take.
 timeout = "5s"
+
+# Backups that the server makes by itself, and every command before it signs anything. Each of the
+# recipients opens them with the private key that `age-keygen` made; nobody else does.
+# [backup]
+# to = "/srv/backups"
+# recipients = ["age1..."]
+# every = "1d"
+# keep = 14
 """
 
 

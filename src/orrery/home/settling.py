@@ -183,10 +183,10 @@ def _check_known(told: Outlook, chain: Chain, somebody_knows: bool) -> None:
         return
     raise PlanError(
         f"it is not known whether a later revision of {newest.id:016x} than {newest.timestamp_ms} "
-        f"is out: {told.heard} of {told.awaited} nodes that were there lately were heard since the "
-        "restore. Let `orrery serve` run until all were; or name the newest World of a node or of "
-        f"another root, its {where}, with --world; or say --nothing-newer if you know that nothing "
-        "was published after the backup was made"
+        f"is out: {told.heard} of the {told.awaited} nodes that were there lately were heard since "
+        "the restore. Let `orrery serve` run until all were; or name the newest World file of a "
+        f"node or of another root ({where}) with --world; or say --nothing-newer if you know that "
+        "nothing was published after the backup was made"
     )
 
 

@@ -16,6 +16,7 @@ import structlog
 
 from orrery.errors import OrreryError, VerifyError
 from orrery.home import Home
+from orrery.server.backups import Backups
 from orrery.server.clock import Clock
 from orrery.server.conducting import Conducting
 from orrery.server.logs import Trouble
@@ -62,7 +63,8 @@ class ServeOptions:
         max_sightings: sightings that are kept at most.
         surroundings: the planet of others that this root lives on, see `RootNode`.
         keep_surroundings: writes down what became of that planet.
-        open_home: opens the home once more, to conduct its rollouts; without it others do.
+        open_home: opens the home once more, to conduct its rollouts and to back it up; without it
+            others do.
     """
 
     listen: tuple[Endpoint, ...]
@@ -146,6 +148,7 @@ class Server:
                     ("retention", self._retain()),
                     ("surroundings", self._keep_surroundings()),
                     ("conductor", self._conduct()),
+                    ("backups", self._back_up()),
                     ("watchdog", self._feed_watchdog()),
                 )
             ),
@@ -362,6 +365,13 @@ class Server:
             root = self._identity.address
             await Conducting(
                 self._options.open_home, root, self.endpoints, self._ask_nodes, self._clock
+            ).run()
+        await asyncio.Event().wait()
+
+    async def _back_up(self) -> None:
+        if self._options.open_home is not None:
+            await Backups(
+                self._options.open_home, lambda: self._clock.wall_ms(self._clock.now_ms())
             ).run()
         await asyncio.Event().wait()
 

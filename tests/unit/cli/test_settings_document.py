@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orrery.errors import ResolveFailure
-from orrery.home import DnsSettings, RolloutSettings, ServeSettings, Settings
+from orrery.home import BackupSettings, DnsSettings, RolloutSettings, ServeSettings, Settings
 from tests.unit.cli.running import Orrery
 from tests.unit.cli.test_documentation import shown
 from tests.unit.home.making import entropy, make_home
@@ -32,7 +32,11 @@ def test_the_keys_and_defaults_are_those_of_the_document() -> None:
     assert settings.serve == ServeSettings()
     assert settings.rollout == RolloutSettings()
     assert settings.dns == DnsSettings()
-    for table in (ServeSettings, RolloutSettings, DnsSettings):
+    assert settings.backup is not None
+    assert settings.backup == BackupSettings(
+        to=Path("/srv/backups"), recipients=settings.backup.recipients
+    )
+    for table in (ServeSettings, RolloutSettings, DnsSettings, BackupSettings):
         for name, about in table.model_fields.items():
             assert re.search(rf"^{about.alias or name} = ", text, re.MULTILINE)
 

@@ -92,7 +92,7 @@ def test_nothing_is_signed_before_it_is_settled(loss: Loss) -> None:
 def test_what_nobody_knows_is_asked_for(loss: Loss) -> None:
     with loss.restore() as home:
         loss.see(home, RESTORED_MS + 1, *NODES[:2])
-        with pytest.raises(PlanError, match=r"2 of 3 nodes .* were heard since") as told:
+        with pytest.raises(PlanError, match=r"2 of the 3 nodes .* were heard since") as told:
             settle(home, SETTLED_MS)
         for way in ("orrery serve", "--world", "--nothing-newer"):
             assert way in str(told.value)

@@ -210,7 +210,7 @@ def _beside(used: WorldFile, other: WorldFile, asked: str) -> Iterator[Finding]:
         yield Finding(
             FindingCode.ALTERED,
             f"{other.source.place} was altered after it was signed, and {used.source.place} was "
-            "not: a node that held nothing and took the altered one follows nobody",
+            "not: only a node that held nothing took the altered one",
             _copy(used, target),
         )
         return

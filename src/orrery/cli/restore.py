@@ -18,12 +18,15 @@ from orrery.cli.homes import (
 
 if TYPE_CHECKING:
     from orrery.cli.output import Fact
+    from orrery.home import Home
     from orrery.home.archive import Archive
     from orrery.home.restoring import Restored
     from orrery.home.settling import Settled
     from orrery.wire.world import World
 
 _MOST_BYTES = 8 << 30
+_PATIENCE_S = 3
+"""How long roots have to answer."""
 
 
 def restore(
@@ -146,9 +149,47 @@ def _finish(path: Path, found: "list[World]", *, nothing_newer: bool) -> "Settle
     from orrery.home import Home, wall_clock_ms
     from orrery.home.settling import settle
 
+    with Home.open(path) as reader:
+        found = [*found, *_ask_roots(reader)]
     with Home.open(path, writer=True) as opened:
         tell_repairs(opened)
         return settle(opened, wall_clock_ms(), found, nothing_newer=nothing_newer)
+
+
+def _ask_roots(home: "Home") -> "list[World]":
+    """The newest planet that other roots of it hold, empty where none of them answers.
+
+    Raises:
+        PlanError: The home that was backed up is still served.
+    """
+    import asyncio
+
+    from orrery.errors import PlanError
+    from orrery.home.unsettled import read_mark
+    from orrery.rollout.places import places_of
+    from orrery.server.witnesses import ask_roots
+    from orrery.wire.verbs import WorldHeld
+    from orrery.wire.world import WorldType
+
+    planet = next((each for each in home.served_worlds() if each.type is WorldType.PLANET), None)
+    if planet is None or read_mark(home.path) is None:
+        return []
+    own = home.identity()
+    asked = {
+        place
+        for place in places_of(planet.roots)
+        if place.identity != own or not home.is_served  # else it is this home that answers
+    }
+    held = WorldHeld(planet.id, planet.timestamp_ms)
+    answers = asyncio.run(ask_roots(asked, held, _PATIENCE_S))
+    for root, endpoint in answers.places:
+        if root == own:
+            raise PlanError(
+                f"root {own.address:010x} answers at {endpoint}, so the home that was backed up is "
+                "still served: two homes of one root would contradict each other; stop that one "
+                "for good first"
+            )
+    return [*answers.worlds, planet] if answers.places else []
 
 
 def _as_json(archive: "Archive", restored: "Restored") -> dict[str, Any]:

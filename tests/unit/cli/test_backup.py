@@ -38,9 +38,10 @@ def keys(tmp_path: Path) -> tuple[str, Path]:
 
 
 @pytest.fixture(autouse=True)
-def signals() -> Iterator[None]:
-    """The commands let SIGTERM end the process cleanly; the test process stays as it was."""
+def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Signals of the test process stay as they were, and nobody is waited for."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr("orrery.cli.restore._PATIENCE_S", 0.1)  # no root of these tests answers
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)

@@ -224,7 +224,12 @@ def _next(
     address = format_address(made.identity().address)
     commands = [f"orrery serve{option}"]
     if choice.role is Role.IN_PLACE:
-        yield from _sentence(f"Next: stop zerotier-one on root {address}, then")
+        # What is planned counts the nodes that were seen, and that is none yet.
+        yield from _sentence(
+            f"Next: stop zerotier-one on root {address} and serve; change nothing before your "
+            "nodes are listed, each of which says hello within 4 minutes once it is awake"
+        )
+        commands.append(f"orrery nodes{option}")
     elif not can_sign:
         yield from _sentence("Next: find the missing key or secret; until then")
         commands = [f"orrery status{option}"]

@@ -36,7 +36,7 @@ def test_a_fleet_is_taken_over_and_what_is_next_can_be_copied(
     assert everything_in(tmp_path / "data") == before
     said = words_of(result.out)
     assert "own root 6e133e061d, that of a root, from data/one/identity.secret" in said
-    assert "Next: stop zerotier-one on root 6e133e061d, then" in said
+    assert "Next: stop zerotier-one on root 6e133e061d and serve" in said
     assert "\n    orrery serve --home 'my home'\n" in result.out
     assert "\n    chmod 600 data/one/moon.json\n" in result.out
     check_no_secret(result.out)

@@ -9,6 +9,8 @@
     moons.d/ID.moon      likewise of each moon, the id in 16 hex digits
     keys.d/ID/           signing keys (`orrery.custody`)
     backups/             files that were replaced, by time and hash
+    restored.json        only while it is not known what was published after the backup that this
+                         home was restored from (`orrery.home.unsettled`)
     lock                 held by the one process that changes any of this
     serve.lock           held by the one server of the home's own root
     serve.ROOT.lock      held by the one server of another root that shares this home

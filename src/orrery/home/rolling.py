@@ -11,6 +11,7 @@ from typing import NamedTuple
 from orrery.errors import ConflictError, CustodyError, DecodeError, PlanError, UsageError
 from orrery.home.home import Home
 from orrery.home.publishing import user_name
+from orrery.home.unsettled import check_settled
 from orrery.rollout.cohorts import Cohorts
 from orrery.rollout.order import Order
 from orrery.rollout.progress import Progress
@@ -98,7 +99,8 @@ def begin(home: Home, name: str, order: Order, now_ms: int, *, actor: str | None
         actor: Who does it, for the audit; the user of the process when left out.
 
     Raises:
-        PlanError: The plan has no step.
+        PlanError: The plan has no step; or the home was restored, and it is not known what was
+            published since.
         ConflictError: It was made for another revision than the newest, or another rollout of this
             World is not over.
         UsageError: It is for another World, or a cohort names a root.
@@ -108,6 +110,7 @@ def begin(home: Home, name: str, order: Order, now_ms: int, *, actor: str | None
         DecodeError: It cannot be read.
     """
     home.check_writer()
+    check_settled(home)
     plan = order.plan
     wanted = home.settings().world(name)
     if plan.id != wanted.id:

@@ -10,7 +10,7 @@ from orrery.home import Home, publish, rotate_key
 from orrery.home.archive import Archive
 from orrery.home.backing_up import take
 from orrery.home.restoring import restore
-from orrery.home.rolling import roll_back
+from orrery.home.rolling import begin, roll_back, stop
 from orrery.home.settling import settle
 from orrery.home.unsettled import MARK_NAME, read_mark
 from orrery.rollout.progress import Progress
@@ -332,6 +332,19 @@ def test_a_rollout_that_was_overtaken_is_stopped(tmp_path: Path) -> None:
         assert rollout.state is RolloutState.STOPPED
         assert "make a new plan" in rollout.reason
         assert home.store.chain(order.plan.id).newest == other
+
+
+def test_no_rollout_begins_before_it_is_settled(tmp_path: Path) -> None:
+    order = make_rolling(tmp_path / "lost")
+    with Home.open(tmp_path / "lost", writer=True) as home:
+        stop(home, "home", NOW_MS + 2)
+        archive = take(home, BACKUP_MS).archive
+    restore(archive, "it", tmp_path / "there", RESTORED_MS)
+    with Home.open(tmp_path / "there", writer=True) as home:
+        with pytest.raises(PlanError, match="orrery restore --finish"):
+            begin(home, "home", order, SETTLED_MS)
+        assert settle(home, SETTLED_MS, nothing_newer=True).rollouts == ()
+        assert begin(home, "home", order, SETTLED_MS).number == 2
 
 
 def test_who_steers_it_meanwhile_is_heard_and_nothing_is_signed(tmp_path: Path) -> None:

@@ -355,6 +355,9 @@ class RootNode(Node[RootPeer]):
     def _report_again(self, peer: RootPeer, path: Path, now_ms: int) -> None:
         """Report now and then that a node is there, with what it holds by now."""
         seen = peer.seen
+        if seen is None and peer.asked is not None and peer.protocol:
+            # We were started since its last HELLO, and its next may be minutes away.
+            seen = self._known_of(peer, path, now_ms)
         if seen is None:
             return
         if not peer.knows(path):
@@ -373,6 +376,22 @@ class RootNode(Node[RootPeer]):
             moons=tuple(_held_now(peer, moon) for moon in seen.moons),
         )
         self._events.append(peer.seen)
+
+    def _known_of(self, peer: RootPeer, path: Path, now_ms: int) -> NodeSeen:
+        """What an earlier run knew of a node that has said no HELLO to this one."""
+        planet, *moons = (
+            WorldHeld(id_, peer.held.get(id_, 0))
+            for id_ in (self._planet.id, *(moon.id for moon in self._moons))
+        )
+        return NodeSeen(
+            now_ms,
+            peer.identity,
+            path,
+            peer.protocol,
+            peer.version,
+            planet if planet.timestamp_ms else WorldHeld(0, 0),
+            tuple(moon for moon in moons if moon.id in peer.held),
+        )
 
     # -- Worlds --------------------------------------------------------------------------------
 

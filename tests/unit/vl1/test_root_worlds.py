@@ -517,6 +517,45 @@ def test_a_node_of_an_earlier_run_is_pushed_to_once_it_has_asked_something() -> 
     assert oks(play.give(friend.ok_hello(question), friend.path), friend) == [(newest,)]
 
 
+def test_a_node_of_an_earlier_run_that_is_asked_is_reported_before_its_next_hello() -> None:
+    moon = make_moon()
+    play = Play(make_planet(), moon)
+    first = play.maker.newest
+    newest = play.maker.revise()
+    play.publish()
+    friend = play.friend()
+    worlds = held(first), held(moon.newest)
+    play.root.learn(KnownNode(friend.identity.public(), 12, VERSION, worlds))
+    question = play.give(whois(friend), friend.path).one(friend, Verb.HELLO).packet
+    unasked = play.give(friend.ok_hello(question, newest), friend.path)
+    assert unasked.of(NodeSeen) == []
+    assert play.root.ask([friend.address], play.now_ms) == 1
+    question = Reply(play.root.drain()).one(friend, Verb.HELLO).packet
+    (seen,) = play.give(friend.ok_hello(question), friend.path).of(NodeSeen)
+    assert seen == NodeSeen(
+        play.now_ms,
+        friend.identity.public(),
+        friend.path,
+        12,
+        VERSION,
+        held(newest),
+        (held(moon.newest),),
+    )
+
+
+def test_a_node_with_another_planet_is_reported_by_its_moon_when_it_is_asked() -> None:
+    play = Play(make_planet(), make_moon())
+    moon = play.makers[1].newest
+    friend = play.friend()
+    play.root.learn(KnownNode(friend.identity.public(), 12, VERSION, (held(moon),)))
+    question = play.give(whois(friend), friend.path).one(friend, Verb.HELLO).packet
+    play.give(friend.ok_hello(question), friend.path)
+    play.root.ask([friend.address], play.now_ms)
+    question = Reply(play.root.drain()).one(friend, Verb.HELLO).packet
+    (seen,) = play.give(friend.ok_hello(question), friend.path).of(NodeSeen)
+    assert (seen.planet, seen.moons) == (WorldHeld(0, 0), (held(moon),))
+
+
 # -- what is believed ---------------------------------------------------------------------------
 
 

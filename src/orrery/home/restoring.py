@@ -18,6 +18,7 @@ from orrery.custody.durable import (
     Owner,
     make_directory,
     move,
+    remove,
     sync_directory,
     unreadable,
     write_file,
@@ -120,7 +121,7 @@ def restore(archive: Archive, name: str, path: Path, now_ms: int) -> Restored:
         _unpack(archive, place, owner)
         restored = _check(archive, name, place, now_ms)
         for leftover in (*place.glob(f"{DATABASE_NAME}-*"), *place.glob("*lock")):
-            leftover.unlink()
+            remove(leftover)
         mark = Mark(archive.made_at_ms, now_ms, restored.given_ms, restored.rollouts)
         write_file(place / MARK_NAME, mark.to_json().encode(), FILE_MODE, owner)
         if is_there:  # which may be a mount point, and those are not renamed

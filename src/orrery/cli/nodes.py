@@ -32,6 +32,17 @@ def nodes(
     behind: Annotated[
         bool, typer.Option("--behind", help="Only nodes that lack the newest revision of a World.")
     ] = False,
+    outdated: Annotated[
+        bool,
+        typer.Option(
+            "--outdated",
+            help="By versions of ZeroTier One, those that run an older one than another node does.",
+        ),
+    ] = False,
+    below: Annotated[
+        str | None,
+        typer.Option("--below", metavar="VERSION", help="With --outdated: older than 1.14.0."),
+    ] = None,
     address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Only the node of these 10 hex digits.")
     ] = None,
@@ -47,12 +58,18 @@ def nodes(
     """
     from orrery.cli import output, watching
     from orrery.cli.arguments import read_argument
+    from orrery.cli.versions import describe_groups, group_lines, group_outdated, read_version
+    from orrery.errors import UsageError
     from orrery.home import Home
     from orrery.spans import parse_span_ms
     from orrery.wire.address import parse_address
 
     span_ms = None if seen is None else parse_span_ms(seen)
     wanted = None if address is None else read_argument("--address", address, parse_address)
+
+    limit_version = None if below is None else read_argument("--below", below, read_version)
+    if below is not None and not outdated:
+        raise UsageError("--below says what is --outdated: give both")
 
     nobody = "no node has been seen yet"
     if seen is not None or wanted is not None:
@@ -67,23 +84,32 @@ def nodes(
             found = opened.store.nodes(
                 address=wanted,
                 seen_since_ms=0 if span_ms is None else opened.clock() - span_ms,
-                limit=1_000_000 if behind else limit,
+                limit=1_000_000 if behind or outdated else limit,
             )
             kept = [node for node in found if not behind or _is_behind(node, chains)]
-            return chains, kept[:limit]
+            return chains, kept if outdated else kept[:limit]
 
         def described() -> list[dict[str, Any]]:
             chains, found = listed()
+            if outdated:
+                return describe_groups(group_outdated(found, limit_version))
             return [_describe(node, chains) for node in found]
+
+        def lines() -> list[Text]:
+            chains, found = listed()
+            if outdated:
+                groups = group_outdated(found, limit_version)
+                return list(group_lines(groups, limit_version, opened.clock()))
+            return _lines(opened, nobody, chains, found)
 
         if as_json and watch:
             watching.watch_json(described)
         elif as_json:
             output.print_json(described())
         elif watch:
-            watching.watch(lambda: _lines(opened, nobody, *listed()))
+            watching.watch(lines)
         else:
-            output.print_lines(_lines(opened, nobody, *listed()))
+            output.print_lines(lines())
 
 
 def _is_behind(node: NodeRecord, chains: Sequence[Chain]) -> bool:

@@ -235,3 +235,59 @@ def test_programs_are_told_what_is_known_of_a_fork(orrery: Orrery, home: Home) -
     assert (level["revision"], level["nodes"]) == (None, 1)
     (fork,) = level["forks"]
     assert (fork["next_signer"], fork["roots"], fork["nodes"]) == (names, roots, 1)
+
+
+@pytest.fixture
+def versions(home: Home) -> Home:
+    """The same home, with nodes of three versions and one that told none."""
+    now_ms = time.time_ns() // 1_000_000
+    told = {ANNE: (1, 10, 2), BERT: (1, 12, 2), CLEO: (1, 10, 2), DORA: (1, 14, 1), EMIL: (0, 0, 0)}
+    for number, (address, version) in enumerate(told.items()):
+        home.store.record([sighting(address, now_ms - 1_000 * number, version=version)])
+    return home
+
+
+def test_who_runs_old_software_is_listed_by_versions(orrery: Orrery, versions: Home) -> None:
+    result = orrery("nodes", "--outdated")
+    assert (result.status, result.err) == (0, "")
+    told = result.out.splitlines()
+    assert [line for line in told if line[0] != " "] == ["1.10.2  2 nodes", "1.12.2  1 node"]
+    assert [line.split()[0] for line in told if line[0] == " "] == [
+        f"{node:010x}" for node in (ANNE, CLEO, BERT)
+    ]
+    assert "seen 2s ago" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("below", "expected"),
+    [("1.12.2", ["1.10.2"]), ("1.12", ["1.10.2"]), ("2.0.0", ["1.10.2", "1.12.2", "1.14.1"])],
+)
+def test_what_is_old_can_be_said(
+    orrery: Orrery, versions: Home, below: str, expected: list[str]
+) -> None:
+    groups = orrery("nodes", "--outdated", "--below", below, "--json").json
+    assert [group["version"] for group in groups] == expected
+    assert groups[0]["count"] == 2
+    assert groups[0]["nodes"][1]["address"] == f"{CLEO:010x}"
+    assert groups[0]["last_seen_ms"] == groups[0]["nodes"][0]["last_seen_ms"]
+
+
+def test_where_all_are_current_it_is_said(orrery: Orrery, home: Home) -> None:
+    assert orrery("nodes", "--outdated").out == "no node reports an older version than another\n"
+    older = orrery("nodes", "--outdated", "--below", "1.14.1").out
+    assert older == "no node reports an older version than 1.14.1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--outdated", "--below", "new"), "--below: 'new' is no version of ZeroTier One"),
+        (("--below", "1.14.0"), "--below says what is --outdated: give both"),
+    ],
+)
+def test_a_wrong_version_is_told(
+    orrery: Orrery, home: Home, arguments: tuple[str, ...], sentence: str
+) -> None:
+    result = orrery("nodes", *arguments)
+    assert (result.status, result.out) == (2, "")
+    assert sentence in result.err

@@ -400,6 +400,7 @@ def _known_node(node: NodeRecord) -> KnownNode:
             Fork(fork.world_id, fork.timestamp_ms, fork.wanted_key, fork.mark)
             for fork in node.forks
         ),
+        WorldHeld(node.planet_id, node.planet_timestamp_ms),
     )
 
 

@@ -274,6 +274,7 @@ class RootNode(Node[RootPeer]):
             peer = RootPeer(node.identity, self.identity.agree(node.identity))
             peer.set_version(node.protocol, node.version)
             peer.held.update(node.held)
+            peer.planet = node.planet
             peer.last_receive_ms = node.seen_ms
             for fork in node.forks:
                 if peer.held.get(fork.world_id) == fork.timestamp_ms:
@@ -379,18 +380,14 @@ class RootNode(Node[RootPeer]):
 
     def _known_of(self, peer: RootPeer, path: Path, now_ms: int) -> NodeSeen:
         """What an earlier run knew of a node that has said no HELLO to this one."""
-        planet, *moons = (
-            WorldHeld(id_, peer.held.get(id_, 0))
-            for id_ in (self._planet.id, *(moon.id for moon in self._moons))
-        )
         return NodeSeen(
             now_ms,
             peer.identity,
             path,
             peer.protocol,
             peer.version,
-            planet if planet.timestamp_ms else WorldHeld(0, 0),
-            tuple(moon for moon in moons if moon.id in peer.held),
+            peer.planet,
+            tuple(moon for moon in self._moons if moon.id in peer.held),
         )
 
     # -- Worlds --------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class KnownNode(NamedTuple):
         held: the Worlds that it was known to hold.
         seen_ms: when it was heard from last.
         forks: those of `held` that were found to be none of ours.
+        planet: what its last HELLO reported, which may be another one than ours.
     """
 
     identity: Identity
@@ -34,6 +35,7 @@ class KnownNode(NamedTuple):
     held: tuple[WorldHeld, ...] = ()
     seen_ms: int = 0
     forks: tuple[Fork, ...] = ()
+    planet: WorldHeld = WorldHeld(0, 0)
 
 
 class RootPeer(Peer):
@@ -47,6 +49,7 @@ class RootPeer(Peer):
         "forks",
         "held",
         "hello_ms",
+        "planet",
         "push_due_ms",
         "question_id",
         "seen",
@@ -58,6 +61,7 @@ class RootPeer(Peer):
         self.question_id: bytes | None = None
         self.clock_offset_ms: int | None = None
         self.hello_ms = 0
+        self.planet = WorldHeld(0, 0)
         self.held: dict[int, int] = {}
         self.forks: dict[int, KnownFork] | None = None
         self.asked: set[Path] | None = None

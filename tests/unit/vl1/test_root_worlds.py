@@ -525,7 +525,8 @@ def test_a_node_of_an_earlier_run_that_is_asked_is_reported_before_its_next_hell
     play.publish()
     friend = play.friend()
     worlds = held(first), held(moon.newest)
-    play.root.learn(KnownNode(friend.identity.public(), 12, VERSION, worlds))
+    public = friend.identity.public()
+    play.root.learn(KnownNode(public, 12, VERSION, worlds, planet=held(first)))
     question = play.give(whois(friend), friend.path).one(friend, Verb.HELLO).packet
     unasked = play.give(friend.ok_hello(question, newest), friend.path)
     assert unasked.of(NodeSeen) == []
@@ -543,17 +544,19 @@ def test_a_node_of_an_earlier_run_that_is_asked_is_reported_before_its_next_hell
     )
 
 
-def test_a_node_with_another_planet_is_reported_by_its_moon_when_it_is_asked() -> None:
+def test_a_node_with_another_planet_that_is_asked_is_reported_with_it_and_its_moon() -> None:
     play = Play(make_planet(), make_moon())
     moon = play.makers[1].newest
     friend = play.friend()
-    play.root.learn(KnownNode(friend.identity.public(), 12, VERSION, (held(moon),)))
+    other = WorldHeld(0x8EAC90A, 5)
+    public = friend.identity.public()
+    play.root.learn(KnownNode(public, 12, VERSION, (held(moon),), planet=other))
     question = play.give(whois(friend), friend.path).one(friend, Verb.HELLO).packet
     play.give(friend.ok_hello(question), friend.path)
     play.root.ask([friend.address], play.now_ms)
     question = Reply(play.root.drain()).one(friend, Verb.HELLO).packet
     (seen,) = play.give(friend.ok_hello(question), friend.path).of(NodeSeen)
-    assert (seen.planet, seen.moons) == (WorldHeld(0, 0), (held(moon),))
+    assert (seen.planet, seen.moons) == (other, (held(moon),))
 
 
 # -- what is believed ---------------------------------------------------------------------------

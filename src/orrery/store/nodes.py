@@ -47,6 +47,7 @@ from orrery.store.tables import (
     HoldingRow,
     NodeRow,
     RevisionRow,
+    RootRow,
     SightingRow,
 )
 from orrery.wire.address import Address
@@ -54,6 +55,7 @@ from orrery.wire.address import Address
 NODES: Table = NodeRow.metadata.tables[NodeRow.__tablename__]
 ABSENCE_MS = 180_000
 """A node that was not reported for so long fell silent: a root reports it once a minute."""
+_IS_NO_ROOT = NodeRow.address.not_in(select(RootRow.address))
 _NAMES_PER_STATEMENT = 500  # SQLite once allowed 999 variables in a statement
 
 
@@ -382,8 +384,8 @@ def count(
     holds: tuple[int, int] | None,
     seen_since_ms: int,
 ) -> int:
-    """How many nodes `listing` would list without its limit."""
-    statement = _matching(select(func.count()), address, holds, seen_since_ms)
+    """How many nodes `listing` would list without its limit, but for roots with this database."""
+    statement = _matching(select(func.count()), address, holds, seen_since_ms).where(_IS_NO_ROOT)
     return connection.execute(statement.select_from(NodeRow)).scalar() or 0
 
 
@@ -436,7 +438,10 @@ def history(connection: Connection, address: Address, limit: int) -> tuple[Sight
 def adoption_counts(
     connection: Connection, world_id: int | None, seen_since_ms: int
 ) -> tuple[AdoptionCount, ...]:
-    """How many nodes hold which timestamp, by World, largest timestamp first."""
+    """How many nodes hold which timestamp, by World, largest timestamp first.
+
+    Roots that work with this database are no nodes of the fleet, though they hear of each other.
+    """
     forked = and_(
         ForkRow.address == HoldingRow.address,
         ForkRow.world_id == HoldingRow.world_id,
@@ -448,7 +453,7 @@ def adoption_counts(
         select(HoldingRow.world_id, HoldingRow.timestamp_ms, is_forked, func.count())
         .join(NodeRow, NodeRow.address == HoldingRow.address)
         .outerjoin(ForkRow, forked)
-        .where(NodeRow.last_seen_ms >= seen_since_ms)
+        .where(NodeRow.last_seen_ms >= seen_since_ms, _IS_NO_ROOT)
         .group_by(HoldingRow.world_id, HoldingRow.timestamp_ms, is_forked)
     )
     if world_id is not None:

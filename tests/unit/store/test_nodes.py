@@ -92,6 +92,15 @@ def test_a_node_whose_answer_came_was_there(store: Store) -> None:
     assert {n.address: n.last_seen_ms - NOW_MS for n in store.nodes()} == {ANNE: 3, BERT: 0}
 
 
+def test_roots_that_share_the_database_are_not_counted_as_nodes(store: Store) -> None:
+    store.record([sighting(each, NOW_MS, planet_timestamp_ms=20) for each in (ANNE, BERT)])
+    assert store.count_nodes() == 2
+    store.note_root(BERT, ["198.51.100.1/9993"], NOW_MS)
+    assert store.count_nodes() == 1
+    assert store.adoption_counts(WORLD_ID) == (AdoptionCount(WORLD_ID, 20, 1),)
+    assert [node.address for node in store.nodes()] == [ANNE, BERT]
+
+
 def test_a_root_that_asks_what_is_held_holds_nothing(store: Store) -> None:
     store.record([sighting(ANNE, NOW_MS, planet_timestamp_ms=20)])
     store.record([sighting(ANNE, NOW_MS + 1, planet_timestamp_ms=0)])

@@ -13,6 +13,7 @@ from orrery.home.home import Home
 from orrery.home.publishing import user_name
 from orrery.home.unsettled import check_settled
 from orrery.rollout.cohorts import Cohorts
+from orrery.rollout.conductor import CLOCK_TOLERANCE_MS
 from orrery.rollout.order import Order
 from orrery.rollout.progress import Progress
 from orrery.rollout.state import RolloutState
@@ -169,7 +170,8 @@ def resume(home: Home, name: str, now_ms: int, *, actor: str | None = None) -> R
     """
 
     def change(rollout: Rollout, progress: Progress) -> tuple[Rollout, Progress]:
-        if rollout.state is not RolloutState.PAUSED and now_ms >= progress.clock_ms:
+        is_behind = now_ms < progress.clock_ms - CLOCK_TOLERANCE_MS
+        if rollout.state is not RolloutState.PAUSED and not is_behind:
             raise PlanError(f"the rollout of {name!r} is not paused, it is {rollout.state}")
         return (
             replace(rollout, state=RolloutState.RUNNING, reason="resumed"),
@@ -191,6 +193,12 @@ def roll_back(home: Home, name: str, now_ms: int, *, actor: str | None = None) -
     Raises:
         PlanError: There is no rollout, or it is being rolled back already.
     """
+    world = steered(home, name)
+    if home.store.active_rollout(world.id) is None:
+        raise PlanError(
+            f"no rollout of {world.name!r} goes on, so no step can be taken back: put the old "
+            f"settings back into {home.settings_path} and run `orrery apply`"
+        )
 
     def change(rollout: Rollout, progress: Progress) -> tuple[Rollout, Progress]:
         if progress.rolling_back and rollout.state is not RolloutState.PAUSED:

@@ -10,6 +10,7 @@ from orrery.errors import ConflictError, CustodyError, PlanError, UpdateRefused,
 from orrery.home import Home, publish
 from orrery.home.rolling import CONDUCTOR_LEASE, begin, pause, resume, roll_back, stop, view
 from orrery.rollout.cohorts import EVERYBODY, Named
+from orrery.rollout.conductor import CLOCK_TOLERANCE_MS
 from orrery.rollout.fleet import Group, Standing
 from orrery.rollout.order import Order
 from orrery.rollout.progress import Progress
@@ -127,7 +128,11 @@ def test_it_is_paused_and_resumed(home: Home) -> None:
 
 def test_a_clock_that_was_set_back_may_be_accepted(home: Home) -> None:
     start(home)
-    assert Progress.from_json(resume(home, "home", NOW_MS).intents).clock_ms == NOW_MS
+    behind_ms = LATER_MS - CLOCK_TOLERANCE_MS
+    with pytest.raises(PlanError, match="is not paused"):
+        resume(home, "home", behind_ms)
+    accepted = resume(home, "home", behind_ms - 1)
+    assert Progress.from_json(accepted.intents).clock_ms == behind_ms - 1
 
 
 def test_it_is_taken_back_once(home: Home) -> None:
@@ -158,6 +163,12 @@ def test_without_a_rollout_there_is_nothing_to_steer(
     with pytest.raises(PlanError, match="no rollout of 'home' goes on"):
         steer(home, "home", LATER_MS)
     assert view(home, planet_of(home).id, LATER_MS) is None
+
+
+def test_what_is_done_is_taken_back_by_another_plan(home: Home) -> None:
+    stop(home, "home", start(home).created_at_ms)
+    with pytest.raises(PlanError, match=r"put the old settings back into .* `orrery apply`"):
+        roll_back(home, "home", LATER_MS)
 
 
 def test_who_changes_it_at_the_same_time_is_waited_for(

@@ -122,7 +122,8 @@ def judge(takers: Takers) -> Health:
         return Health(
             f"{_of(gone, takers.count)} that took revision {takers.target_ms} "
             f"{'was' if gone == 1 else 'were'} not heard from again at any endpoint of it, and by "
-            f"the history of this fleet {takers.expected_gone:.2g} would have gone by themselves: "
+            f"the history of this fleet {_about(takers.expected_gone)} would have gone by "
+            "themselves: "
             f"{_names(takers.gone)}"
         )
     if takers.new_places and takers.count and not takers.came:
@@ -139,6 +140,13 @@ def _of(gone: int, count: int) -> str:
     if gone == count:
         return "the only node" if count == 1 else f"all {count} nodes"
     return f"{gone} of {count} nodes"
+
+
+def _about(expected: float) -> str:
+    """A number of nodes in words, never in scientific notation."""
+    if expected < 0.01:
+        return "fewer than 0.01"
+    return f"{expected:.0f}" if expected >= 10 else f"{expected:.2g}"
 
 
 def _names(addresses: Sequence[Address]) -> str:

@@ -83,7 +83,16 @@ def test_all_is_well() -> None:
 def test_an_alarm_says_who_is_gone(gone: int, count: int, words: str) -> None:
     health = judge(Takers(target_ms=5, count=count, gone=GONE[:gone], expected_gone=0.0021))
     assert words in health.alarm
-    assert "0.0021 would have gone by themselves: 1000000000" in health.alarm
+    assert "fewer than 0.01 would have gone by themselves: 1000000000" in health.alarm
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"), [(0.00001, "fewer than 0.01"), (0.034, "0.034"), (123.4, "123")]
+)
+def test_an_alarm_says_how_many_would_have_gone(expected: float, words: str) -> None:
+    gone = GONE * 100
+    health = judge(Takers(target_ms=5, count=900, gone=gone, expected_gone=expected))
+    assert f"by the history of this fleet {words} would have gone by themselves" in health.alarm
 
 
 def test_an_alarm_names_a_few() -> None:

@@ -17,6 +17,7 @@ from orrery.cli.homes import (
     home_option,
     passphrase_provider,
     world_names,
+    world_option,
 )
 from orrery.cli.planning import (
     ExemptOption,
@@ -97,7 +98,7 @@ def apply(
             if as_json:
                 output.print_json({**describe_planned(planned), "rollout": None})
             raise typer.Exit(int(isinstance(answer, Refusal)))
-        _check_no_rollout(opened, planned)
+        _check_no_rollout(opened, planned, home)
         if file is None:
             _check_keys(opened, planned)
         _tell_if_nobody_serves(opened, home)
@@ -164,14 +165,15 @@ def _check_nothing_told(told: Told) -> None:
         )
 
 
-def _check_no_rollout(home: Home, planned: Planned) -> None:
+def _check_no_rollout(home: Home, planned: Planned, path: Path) -> None:
     from orrery.errors import ConflictError
 
     going_on = home.store.active_rollout(planned.world.id)
     if going_on is not None:
         raise ConflictError(
             f"a rollout of {planned.world.name!r} goes on already and is {going_on.state}: follow "
-            "it with `orrery status --watch`, or take it back with `orrery rollback`"
+            f"it with `orrery status --watch{home_option(path)}`, or take it back with "
+            f"`orrery rollback{world_option(home, planned.world, path)}`"
         )
 
 

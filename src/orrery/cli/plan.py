@@ -91,7 +91,7 @@ def plan(
         if isinstance(answer, Refusal):
             raise typer.Exit(1)
         if out is not None and written:
-            _write(opened, planned, out, force=force)
+            _write(opened, planned, out, home_option(home), force=force)
         elif out is not None:
             output.say("there is nothing to sign, so no file was written")
     if not as_json and answer.steps and out is None:
@@ -116,8 +116,8 @@ def _tell_rollout(home: Home, planned: Planned) -> None:
         )
 
 
-def _write(home: Home, planned: Planned, out: str, *, force: bool) -> None:
-    """Give out the timestamps and write the file."""
+def _write(home: Home, planned: Planned, out: str, at: str, *, force: bool) -> None:
+    """Give out the timestamps and write the file; `at` is what names this home in a command."""
     from orrery.cli import output
     from orrery.cli.files import write_output
     from orrery.home.plan_file import make_plan_file
@@ -128,9 +128,9 @@ def _write(home: Home, planned: Planned, out: str, *, force: bool) -> None:
         return
     shown, here = shlex.quote(out), {key.public for key in home.keys.keys(planned.world.id)}
     if {step.signed_by for step in made.plan.steps} <= here:
-        output.say(f"wrote {out}: `orrery apply {shown}` signs it and carries it out")
+        output.say(f"wrote {out}: `orrery apply {shown}{at}` signs it and carries it out")
     else:
         output.say(
             f"wrote {out}: sign it where the key is, `orrery key sign {shown}`, then `orrery apply "
-            f"{shown}` here"
+            f"{shown}{at}` here"
         )

@@ -251,7 +251,8 @@ def rotate_key(
     if named is not None and (current := home.keys.current_public(world.id)) != named:
         raise ConflictError(
             f"the key of {world.name!r} was changed to {fingerprint(current)} already, and no "
-            f"revision says so yet (the newest names {fingerprint(named)}); publish first"
+            f"revision says so yet (the newest names {fingerprint(named)}): let one name it "
+            "first, with `orrery apply`"
         )
     key = home.keys.new_key(world.id, entropy, locked=locked)
     home.store.audit(

@@ -48,6 +48,8 @@ def test_without_a_server_it_begins_and_says_how_to_start_one(orrery: Orrery, ho
     assert len(revisions(home)) == 1
     again = orrery("apply", "--yes")
     assert (again.status, "a rollout of 'home' goes on already" in again.err) == (5, True)
+    assert "`orrery status --watch --home" in again.err
+    assert "`orrery rollback --home" in again.err
 
 
 def test_detached_it_ends_at_once(orrery: Orrery, home: Home) -> None:

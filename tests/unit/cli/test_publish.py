@@ -120,7 +120,7 @@ def test_a_key_is_rotated_by_a_new_one_and_a_revision(orrery: Orrery, home: Home
         ("previous", True),
     ]
     again = orrery("key", "new", "--world", "home")
-    assert (again.status, "publish first" in again.err) == (5, True)
+    assert (again.status, "let one name it" in again.err) == (5, True)
     told = orrery("publish", "--json").json
     assert told["rotates_key"] is True
     assert told["next_signer"] == shown[0]["fingerprint"]

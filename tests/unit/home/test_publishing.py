@@ -110,7 +110,7 @@ def test_a_key_rotation_is_published_by_the_key_before(home: Home) -> None:
     first = _newest(home)
     made = rotate_key(home, "home", NOW_MS + 1, entropy("second"), actor="alice")
     assert propose(home, "home").rotates_key
-    with pytest.raises(ConflictError, match="publish first"):
+    with pytest.raises(ConflictError, match="let one name it first, with `orrery apply`"):
         rotate_key(home, "home", NOW_MS + 1, entropy("third"))
     second = publish(home, "home", NOW_MS + 2).world
     assert second.updates_must_be_signed_by == made.public

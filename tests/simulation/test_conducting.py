@@ -17,6 +17,7 @@ from orrery.rollout.places import places_of
 from orrery.rollout.state import RolloutState
 from orrery.server.conducting import ASK_NODES_MS
 from orrery.server.recorder import Recorder
+from orrery.server.service import _known_node
 from orrery.vl1.events import WorldTaken
 from orrery.vl1.leaf import LeafNode
 from orrery.vl1.root import RootNode
@@ -52,14 +53,26 @@ class Server:
     """A root in the network, with what a server does for it: records, serves, conducts."""
 
     def __init__(self, village: Village, root: Identity, endpoint: Endpoint) -> None:
-        self.process = Process(village.path, village.clock, root.address, (endpoint,))
-        self.store = self.process.home.store
+        self._village, self._root, self._endpoint = village, root, endpoint
         self.network = village.network
+        self._open()
+        self.host = self.network.add(self.node, endpoint)
+
+    def _open(self) -> None:
+        village, root = self._village, self._root
+        self.process = Process(village.path, village.clock, root.address, (self._endpoint,))
+        self.store = self.process.home.store
         self.recorder = Recorder(self.store, village.clock, root.address, self._locate)
         self.version, table = self._table()
-        now_ms = self.network.now_ms
-        self.node = RootNode(root, village.entropy, table, now_ms)
-        self.host = self.network.add(self.node, endpoint)
+        self.node = RootNode(root, village.entropy, table, self.network.now_ms)
+
+    def restart(self) -> None:
+        """Die, and be started again with what is stored."""
+        self.process.end()
+        self._open()
+        for record in self.store.nodes():
+            self.node.learn(_known_node(record))
+        self.network.replace(self.host, self.node)
 
     def _locate(self, path: WirePath) -> Endpoint:
         return self.host.endpoints[path.socket]
@@ -231,6 +244,19 @@ def test_a_root_that_dies_in_the_middle_and_its_conductor_with_it(village: Villa
     village.servers = [first, second]
     assert village.until().state is RolloutState.DONE
     assert first.process.conducting._lease is None
+    assert set(village.holds()) == {village.chain[-1].timestamp_ms}
+
+
+def test_all_roots_are_restarted_in_the_middle(village: Village) -> None:
+    """Nodes say HELLO every two minutes: until then nobody who is well may be missed."""
+    village.begin(village.order())
+    while rollout_of(village.home).step < 1 or rollout_of(village.home).cohort < 0:
+        village.turn()
+    for server in village.servers:
+        server.restart()
+    village.home = village.servers[0].process.home
+    done = village.until()
+    assert (done.state, done.reason) == (RolloutState.DONE, "every step is done")
     assert set(village.holds()) == {village.chain[-1].timestamp_ms}
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from orrery.home import Home, create
 from orrery.home.rolling import begin
 from orrery.lab.identities import make_unproven_identity
-from orrery.rollout.cohorts import EVERYBODY, Share
+from orrery.rollout.cohorts import EVERYBODY, Cohorts, Share
 from orrery.rollout.conditions import Adopted
 from orrery.rollout.fleet import Group, Standing
 from orrery.rollout.order import Order
@@ -130,7 +130,7 @@ def make_home(path: Path, nodes: int) -> World:
         signer = home.keys.signer_for(planet.id, key)
         world = plan.world(step, at_ms).sign(signer)
         home.store.add_revision(world, at_ms)
-        opened = order.cohorts_beside(()).opened(1)
+        opened = Cohorts(cohorts).opened(1)
         takers = [each for each in addresses if opened.includes(planet.id, each)]
         for start in range(0, len(takers) * 9 // 10, 10_000):
             some = takers[start : min(len(takers) * 9 // 10, start + 10_000)]

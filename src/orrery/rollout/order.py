@@ -13,7 +13,6 @@ The JSON form; `from_json` takes nothing else, and nothing more or less:
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Self
@@ -22,7 +21,6 @@ from orrery.errors import DecodeError, UsageError, VerifyError
 from orrery.rollout.cohorts import Cohort, Cohorts, parse_cohort
 from orrery.rollout.fields import Fields, read_bytes, read_list, read_number, read_text
 from orrery.rollout.plan import Plan, Step
-from orrery.wire.address import Address
 from orrery.wire.world import World
 from orrery.worlds.acceptance import check_update
 
@@ -105,10 +103,6 @@ class Order:
             )
         check_update(before, world)
         return world
-
-    def cohorts_beside(self, roots: Iterable[Address]) -> Cohorts:
-        """The cohorts, where these roots come with the last one in any case."""
-        return Cohorts(self.cohorts, roots)
 
     def to_json(self) -> str:
         """The form above, always the same text for the same content."""

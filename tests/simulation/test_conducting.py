@@ -248,7 +248,7 @@ def test_a_root_that_dies_in_the_middle_and_its_conductor_with_it(village: Villa
 
 
 def test_all_roots_are_restarted_in_the_middle(village: Village) -> None:
-    """Nodes say HELLO every two minutes: until then nobody who is well may be missed."""
+    """Nodes say HELLO every 225 s: until then nobody who is well may be missed."""
     village.begin(village.order())
     while rollout_of(village.home).step < 1 or rollout_of(village.home).cohort < 0:
         village.turn()

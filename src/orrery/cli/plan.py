@@ -104,7 +104,7 @@ def _argument(world: str | None) -> str:
 
 
 def _tell_rollout(home: Home, planned: Planned) -> None:
-    """Say that a rollout goes on: what it will have changed, this plan does not know."""
+    """Say that a rollout goes on, or was stopped: the plan does not show what that one left."""
     from orrery.cli import output
 
     going_on = home.store.active_rollout(planned.world.id)
@@ -113,6 +113,12 @@ def _tell_rollout(home: Home, planned: Planned) -> None:
             f"a rollout of {planned.world.name!r} goes on and is {going_on.state}: this plan "
             "starts from the newest revision all the same, and `apply` refuses it until that "
             "rollout is over"
+        )
+    elif (served := home.store.served().get(planned.world.id)) is not None:
+        output.warn(
+            f"the last rollout of {planned.world.name!r} was stopped, and holds nodes back at "
+            f"revision {served.held_back_ms} until another one is done; where there is nothing to "
+            "do, put the settings before it back, apply that, and begin anew"
         )
 
 

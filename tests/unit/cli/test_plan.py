@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orrery.home import Home
+from orrery.rollout.state import RolloutState, Served
+from orrery.worlds.stage import NOBODY
 from tests.unit.cli.rolling import MOVED, NODES, THERE, edit, newest, revisions, rolling_home, wish
 from tests.unit.cli.running import Orrery
 from tests.unit.home.making import ONE
-from tests.unit.store.making import identity, key
+from tests.unit.store.making import NOW_MS, identity, key
 
 OWN = f"{identity(0).address:010x}"
 OTHER = f"{identity(1).address:010x}"
@@ -42,6 +45,16 @@ def test_a_move_is_two_steps_with_what_must_stay_up(orrery: Orrery, home: Home) 
     assert f"{NODES[0]:010x}" in result.out
     assert all(len(line) <= 80 for line in lines)
     assert len(revisions(home)) == 1
+
+
+def test_nodes_that_a_stopped_rollout_holds_back_are_told_of(orrery: Orrery, home: Home) -> None:
+    held = newest(home)
+    served = Served(held.id, held.timestamp_ms, NOBODY)
+    begun = home.store.create_rollout(held.id, "{}", NOW_MS, served=served)
+    home.store.update_rollout(replace(begun, state=RolloutState.STOPPED), NOW_MS)
+    result = orrery("plan")
+    assert (result.status, "nothing to do" in result.out) == (0, True)
+    assert f"was stopped, and holds nodes back at revision {held.timestamp_ms}" in result.err
 
 
 def test_colours_are_those_of_terraform(

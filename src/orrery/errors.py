@@ -8,6 +8,7 @@
     ├── VerifyError             1   well-formed, but not valid: a signature, a proof of work
     │   └── UpdateRefused       1   a World that a node would not take in place of its own
     ├── PlanError               1   a wish that is not safe, or not there yet
+    │   └── NothingNewError     1   a wish that is fulfilled already
     ├── CustodyError            4   a private key that is missing, locked or exposed
     ├── ConflictError           5   somebody else was faster, or two records disagree
     └── ServiceError            70  a part of Orrery that failed at its own work
@@ -109,6 +110,12 @@ class PlanError(OrreryError):
 
     code = "not-safe"
     exit_status = 1
+
+
+class NothingNewError(PlanError):
+    """A wish that is fulfilled already: the newest revision says it."""
+
+    code = "nothing-new"
 
 
 class CustodyError(OrreryError):

@@ -117,8 +117,8 @@ def _tell_rollout(home: Home, planned: Planned) -> None:
     elif (served := home.store.served().get(planned.world.id)) is not None:
         output.warn(
             f"the last rollout of {planned.world.name!r} was stopped, and holds nodes back at "
-            f"revision {served.held_back_ms} until another one is done; where there is nothing to "
-            "do, put the settings before it back, apply that, and begin anew"
+            f"revision {served.held_back_ms} until another one is done, or until `orrery publish` "
+            "gives the newest revision to everybody"
         )
 
 

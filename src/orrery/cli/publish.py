@@ -19,7 +19,7 @@ from orrery.cli.homes import (
 
 if TYPE_CHECKING:
     from orrery.cli.output import Fact
-    from orrery.home import Proposal
+    from orrery.home import Home, Proposal, WorldSettings
 
 
 def publish(
@@ -53,6 +53,7 @@ def publish(
     from orrery.cli import output
     from orrery.cli.adoption import revision_number
     from orrery.cli.advice import advice
+    from orrery.errors import NothingNewError
     from orrery.wire.signature import fingerprint
     from orrery.worlds.diff import compare
 
@@ -61,7 +62,14 @@ def publish(
     ) as opened:
         tell_repairs(opened)
         wanted = choose_world(opened, world)
-        proposal = homes.propose(opened, wanted.name)
+        held_back = opened.store.served().get(wanted.id)
+        try:
+            proposal = homes.propose(opened, wanted.name)
+        except NothingNewError:
+            if held_back is None:
+                raise
+            _release(opened, wanted, dry_run=dry_run, as_json=as_json)
+            return
         names = _names(proposal)
         changes = (
             []
@@ -125,6 +133,31 @@ def publish(
     )
     for pitfall in advised:
         output.warn(pitfall.sentence)
+
+
+def _release(home: "Home", wanted: "WorldSettings", *, dry_run: bool, as_json: bool) -> None:
+    """Give the newest revision to those whom a rollout that was stopped held back."""
+    from orrery import home as homes
+    from orrery.cli import output
+
+    if not dry_run:
+        homes.release(home, wanted.name, homes.wall_clock_ms())
+    newest = home.store.chain(wanted.id)
+    if as_json:
+        output.print_json(
+            {
+                "world": f"{wanted.id:016x}",
+                "revision": len(newest),
+                "timestamp_ms": newest.newest.timestamp_ms,
+                "released": not dry_run,
+            }
+        )
+        return
+    given = "would be given" if dry_run else "is given"
+    print(
+        f"revision {len(newest)} of {wanted.kind} {wanted.name} {given} to everybody: a rollout "
+        "that was stopped held some nodes back"
+    )
 
 
 def _names(proposal: "Proposal") -> dict[str, list[str]]:

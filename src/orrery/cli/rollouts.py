@@ -78,7 +78,8 @@ def stop(world: WorldArgument = None, home: HomeOption = HERE, as_json: JsonOpti
     """End the rollout where it is.
 
     For good: nodes keep what they have, and those that were held back stay so until another
-    rollout is done. Where nodes may be in trouble, `rollback` is what helps.
+    rollout is done, or `orrery publish` gives the newest revision to everybody. Where nodes may be
+    in trouble, `rollback` is what helps.
     """
     from orrery.home import rolling
 

@@ -5,7 +5,7 @@ from orrery.home.document import SettingsEditor
 from orrery.home.home import Home, wall_clock_ms
 from orrery.home.locking import lock_keys, unlock_keys
 from orrery.home.named_endpoint import NamedEndpoint, WantedEndpoint
-from orrery.home.publishing import Proposal, propose, publish, rotate_key
+from orrery.home.publishing import Proposal, propose, publish, release, rotate_key
 from orrery.home.resolving import DnsResolver, Resolution, ResolvedRoot, Resolver, resolve
 from orrery.home.settings import (
     BackupSettings,
@@ -38,6 +38,7 @@ __all__ = [
     "lock_keys",
     "propose",
     "publish",
+    "release",
     "resolve",
     "rotate_key",
     "unlock_keys",

@@ -17,6 +17,7 @@ from orrery.errors import (
     ConflictError,
     CustodyError,
     DecodeError,
+    NothingNewError,
     PlanError,
     UnreadableError,
     VerifyError,
@@ -64,7 +65,8 @@ def propose(home: Home, name: str, resolver: Resolver | None = None) -> Proposal
 
     Raises:
         ResolveError: A name stands for nothing that a World can hold.
-        PlanError: Nothing would change, or the World would be another one for every node.
+        NothingNewError: Nothing would change.
+        PlanError: The World would be another one for every node.
         ConflictError: A World file shows that the database has lost its revisions.
         VerifyError: A new root's identity does not hold.
         CustodyError: The key to be named is missing, locked and unknown, or open to others.
@@ -103,7 +105,7 @@ def propose(home: Home, name: str, resolver: Resolver | None = None) -> Proposal
     if before is not None and world == replace(
         before, signature=UNSIGNED, roots=sort_roots(before.roots)
     ):
-        raise PlanError(
+        raise NothingNewError(
             f"there is nothing to publish: {home.settings_path.name} says of {wanted.name!r} what "
             "its newest revision says; change it first"
         )
@@ -188,6 +190,7 @@ def publish(
             + (", strands everyone" if proposal.strands_everyone else ""),
         ),
     )
+    _give_to_everybody(home, world.id, now_ms, actor)
     try:
         home.write_world(home.led_to(signed))
     except UnreadableError as error:
@@ -196,6 +199,47 @@ def publish(
             f"{error}; the next command that changes the home writes it"
         ) from error
     return revision
+
+
+def release(home: Home, name: str, now_ms: int, *, actor: str | None = None) -> bool:
+    """Give the newest revision to everybody, where a rollout that was stopped holds some back.
+
+    Args:
+        home: The home, open as a writer.
+        name: The World's name or id.
+        now_ms: The clock.
+        actor: Who does it, for the audit; the user of the process when left out.
+
+    Returns:
+        Whether anybody was held back.
+
+    Raises:
+        ConflictError: A rollout of this World goes on.
+        UnreadableError: The World file cannot be written; the next writer writes it.
+    """
+    home.check_writer()
+    world = home.settings().world(name)
+    check_no_rollout(home, world)
+    released = _give_to_everybody(home, world.id, now_ms, actor)
+    home.write_worlds()
+    return released
+
+
+def _give_to_everybody(home: Home, world_id: int, now_ms: int, actor: str | None) -> bool:
+    last = next(iter(home.store.rollouts(1, world_id=world_id)), None)
+    if last is None or last.served is None:
+        return False
+    home.store.update_rollout(
+        replace(last, served=None),
+        now_ms,
+        audit=AuditEntry(
+            now_ms,
+            actor if actor is not None else user_name(),
+            "release",
+            f"World {world_id:016x}, nodes held back at {last.served.held_back_ms}",
+        ),
+    )
+    return True
 
 
 def check_no_rollout(home: Home, world: WorldSettings) -> None:

@@ -16,11 +16,12 @@ from orrery.rollout.order import Order
 from orrery.rollout.places import places_of
 from orrery.rollout.plan import Plan, Step
 from orrery.rollout.progress import Progress
-from orrery.rollout.state import RolloutState
+from orrery.rollout.state import RolloutState, Served
 from orrery.store import Rollout
 from orrery.wire.address import Address
-from orrery.wire.world import WorldType
+from orrery.wire.world import World, WorldType
 from orrery.worlds.chain import Chain
+from orrery.worlds.stage import NOBODY
 from tests.unit.cli.rolling import MOVED, NODES, Conductor, adopt, newest, rolling_home, wish
 from tests.unit.cli.running import Orrery
 from tests.unit.home.making import ONE
@@ -267,6 +268,29 @@ def test_a_rollout_is_paused_and_goes_on(orrery: Orrery, home: Home) -> None:
     assert (told["state"], told["conducted"]) == ("running", False)
     twice = orrery("resume")
     assert (twice.status, "is not paused, it is running" in twice.err) == (1, True)
+
+
+def test_publish_lets_go_of_nodes_that_a_stopped_rollout_holds_back(
+    orrery: Orrery, home: Home
+) -> None:
+    begun(orrery)
+    conductor = Conductor(home, lambda: None)
+    before = home.served_worlds()[0]
+    published = conductor.publish()
+    conductor.change(served=Served(before.id, before.timestamp_ms, NOBODY))
+    assert orrery("stop").status == 0
+    world_id = before.id
+    assert home.store.served()[world_id].held_back_ms < published.timestamp_ms
+    assert "until `orrery publish` gives the newest revision to everybody" in orrery("plan").err
+    would = orrery("publish", "--dry-run")
+    assert (would.status, "would be given to everybody" in would.out) == (0, True)
+    assert world_id in home.store.served()
+    released = orrery("publish")
+    assert (released.status, released.err) == (0, "")
+    assert "revision 2 of planet home is given to everybody" in released.out
+    assert home.store.served() == {}
+    assert World.decode((home.path / "planet").read_bytes()) == published
+    assert orrery("publish").status == 1
 
 
 @pytest.mark.parametrize("named", [True, False])

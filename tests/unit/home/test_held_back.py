@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orrery.home import Home, publish
+from orrery.home import Home, propose, publish, release
 from orrery.rollout.state import RolloutState, Served
 from orrery.store import Rollout
 from orrery.wire.endpoint import Endpoint
@@ -29,14 +29,17 @@ def in_file(home: Home) -> World:
 
 
 def hold_back(home: Home) -> Rollout:
-    """Hold everybody back where they are, stop there, and publish another revision."""
+    """Publish a step that is held back from everybody, and stop there."""
     before = in_file(home)
     served = Served(before.id, before.timestamp_ms, NOBODY)
     rollout = home.store.create_rollout(before.id, "{}", NOW_MS, served=served)
-    rollout = home.store.update_rollout(replace(rollout, state=RolloutState.STOPPED), NOW_MS)
     want(home, ONE, OTHER)
-    publish(home, "home", NOW_MS + 1)
-    return rollout
+    step = propose(home, "home").world
+    timestamp_ms = home.store.allocate_timestamp(before.id, NOW_MS + 1)
+    signer = home.keys.signer_for(before.id, before.updates_must_be_signed_by)
+    home.store.add_revision(replace(step, timestamp_ms=timestamp_ms).sign(signer), NOW_MS + 1)
+    home.write_worlds()
+    return home.store.update_rollout(replace(rollout, state=RolloutState.STOPPED), NOW_MS)
 
 
 def test_the_file_stays_where_everybody_is_led(home: Home) -> None:
@@ -74,3 +77,19 @@ def test_the_file_follows_when_the_revision_is_for_everybody(
     home.write_worlds()
     assert in_file(home) == home.served_worlds()[0]
     assert len(list(home.backups.glob("planet.*"))) == 1
+
+
+def test_publishing_is_for_everybody(home: Home) -> None:
+    hold_back(home)
+    want(home, ONE)
+    published = publish(home, "home", NOW_MS + 2)
+    assert home.store.served() == {}
+    assert in_file(home) == published.world
+
+
+def test_what_is_held_back_can_be_given_to_everybody(home: Home) -> None:
+    hold_back(home)
+    assert release(home, "home", NOW_MS + 2)
+    assert home.store.served() == {}
+    assert in_file(home) == home.served_worlds()[0]
+    assert not release(home, "home", NOW_MS + 3)

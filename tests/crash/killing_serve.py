@@ -201,8 +201,12 @@ def _end_well(path: Path, endpoint: Endpoint, heard: _Heard) -> int:
             "nodes do not come to the newest revision",
         )
         # They say so with their next HELLO; the end of the server writes it down.
-        answers = heard.answers
-        heard.wait(lambda: heard.answers >= answers + 2 * len(_NODES), "nodes are not answered")
+        heard.wait(
+            lambda: (
+                set(heard.said.values()) == {newest.timestamp_ms} and len(heard.said) == len(_NODES)
+            ),
+            "nodes are not answered",
+        )
         os.kill(server, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(server, 0)[1]) == 0
         return len(home.store.adoptions(newest.id, newest.timestamp_ms))

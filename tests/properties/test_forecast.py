@@ -145,7 +145,8 @@ def test_a_faster_push_is_never_slower(
     slow_rate, quick_rate = sorted((one, other))
     still = Sessions(offline=0.0)
     slow, quick = (run(still, paced(rate), loss, roots, seed) for rate in (slow_rate, quick_rate))
-    assert quick <= slow * NOISE + 50
+    # Rates may be next to equal, and the more is lost the more the last node is a matter of luck.
+    assert quick <= slow * (NOISE + loss / 4) + 50
 
 
 @settings(max_examples=30)

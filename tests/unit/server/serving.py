@@ -5,10 +5,11 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from orrery.home import Home, publish, rotate_key
+from orrery.home import Home, propose, publish, rotate_key
 from orrery.lab.fleet import Fleet, bind_sockets
 from orrery.server.clock import Clock
 from orrery.server.service import ServeOptions, Server
@@ -91,6 +92,19 @@ class Site:
             if rotate:
                 rotate_key(home, "home", wall_ms(), os.urandom)
             return publish(home, "home", wall_ms())
+
+    async def publish_step(self, port: int) -> Revision:
+        """Publish as a conductor does: what is held back stays so."""
+        return await asyncio.to_thread(self._publish_step, port)
+
+    def _publish_step(self, port: int) -> Revision:
+        with Home.open(self.path, writer=True) as home:
+            want(home, self.endpoint, loopback("127.9.9.9", port))
+            world = propose(home, "home").world
+            timestamp_ms = home.store.allocate_timestamp(world.id, wall_ms())
+            signer = home.keys.signer_for(world.id, world.updates_must_be_signed_by)
+            signed = replace(world, timestamp_ms=timestamp_ms).sign(signer)
+            return home.store.add_revision(signed, wall_ms())
 
 
 class Crowd:

@@ -45,7 +45,7 @@ async def test_cohorts_get_a_revision_one_after_the_other(site: Site, crowd: Mak
     nodes = crowd([1, 2, 3, 4, 5])
     await nodes.all_tell(UpstreamAnswered)
     rollout = await _serve(site, None, NOBODY)
-    newest = (await site.publish(port=1_234)).world
+    newest = (await site.publish_step(1_234)).world
     adopts = partial(nodes.told, WorldTaken, partial(_is, newest))
     opened: list[tuple[Membership | None, set[int]]] = [
         (_named(2), {1}),
@@ -67,7 +67,7 @@ def _adopted(site: Site, world: World) -> set[Address]:
 
 async def test_a_server_that_starts_goes_by_what_is_held_back(site: Site, crowd: MakeCrowd) -> None:
     await _serve(site, None, _named(2))
-    newest = (await site.publish(port=1_234)).world
+    newest = (await site.publish_step(1_234)).world
     with structlog.testing.capture_logs() as told:
         await site.start()
     (line,) = next(entry["worlds"] for entry in told if entry["event"] == "serving")
@@ -84,7 +84,7 @@ async def test_a_share_of_all_is_everybody(site: Site, crowd: MakeCrowd) -> None
     nodes = crowd([1, 2, 3])
     await nodes.all_tell(UpstreamAnswered)
     rollout = await _serve(site, None, NOBODY)
-    newest = (await site.publish(port=1_234)).world
+    newest = (await site.publish_step(1_234)).world
     await _serve(site, rollout, Membership(PLACES))
     await nodes.all_tell(WorldTaken, partial(_is, newest))
 

@@ -210,8 +210,10 @@ class Session:
             f"The firewall is opened. {len(SLEEPERS)} of the {NODES} nodes go to sleep, which "
             "nobody knows. The same plan again:"
         )
+        before_ms = self._newest_ms()
         await self._orrery("apply --home home --yes --detach")
-        await self._until(lambda: self._has_taken(NODES - len(SLEEPERS)), "awake nodes took it")
+        await self._until(lambda: self._newest_ms() != before_ms, "the first step is published")
+        await self._until(lambda: bool(self._taken.get(self._newest_ms())), "a node took it")
         await self._until(lambda: self._conductor() != "", "a server conducts")
         conductor = self._conductor()
         self.transcript.tell(f"{conductor} carries it out, and is killed.")
@@ -221,7 +223,8 @@ class Session:
             lambda: self._conductor() not in {"", conductor}, "another server conducts"
         )
         self.transcript.tell(f"{self._conductor()} goes on. It waits for those asleep:")
-        await asyncio.sleep(1)
+        awake = NODES - len(SLEEPERS)
+        await self._until(lambda: self._adopted() >= awake, "the store knows of those awake")
         await self._orrery("status --home home")
         self.transcript.tell(f"They wake up, and {conductor} is started again.")
         await fleet.wake(SLEEPERS)
@@ -338,8 +341,11 @@ class Session:
             (planet,) = home.served_worlds()
         return planet.timestamp_ms
 
-    def _has_taken(self, count: int) -> bool:
-        return len(self._taken.get(self._newest_ms(), ())) >= count
+    def _adopted(self) -> int:
+        """How many nodes are known to have the newest revision."""
+        with Home.open(self._home) as home:
+            (planet,) = home.served_worlds()
+            return len(home.store.adoptions(planet.id, planet.timestamp_ms))
 
     def _is_over(self) -> bool:
         with Home.open(self._home) as home:

@@ -54,7 +54,8 @@ cohorts = ["1%", "10%", "100%"]
 settle = "10s"
 # A node counts when it was seen in this span; one that sleeps for longer is not waited for.
 horizon = "30d"
-# The share of a cohort's counted nodes that must have a revision before the next step.
+# The share of a cohort's counted nodes that must have a revision before the next
+# one's turn. The end of a step waits for all that count, in any case.
 required = "100%"
 # What `orrery apply` does without a question: "add-endpoint", "remove-endpoint", "add-root",
 # "remove-root", "rotate-key".

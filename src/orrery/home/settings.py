@@ -351,7 +351,8 @@ class RolloutSettings(_Table):
         cohorts: Who gets it before others, in order, as `Cohorts` wants them.
         settle_ms: How long a cohort is watched before the next one's turn; `settle`.
         horizon_ms: A node counts when it was seen in this span; `horizon`.
-        required: The share of the counted nodes of a cohort that must have adopted.
+        required: The share of the counted nodes of a cohort that must have adopted before the
+            next one's turn.
         without_asking: The kinds of change that `apply` makes without a question.
     """
 

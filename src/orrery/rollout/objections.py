@@ -199,8 +199,8 @@ def _iter_remedies(task: Task, told: Mapping[tuple[Why, Bits], list[Group]]) -> 
             "pushes what is published to all whom its packets reach at their old paths"
         )
     yield (
-        "have an agent on the nodes fetch and install the new World file, or copy it there by "
-        f"hand: {_name_nodes(_addresses(group for groups in told.values() for group in groups))}"
+        "install the new World file on the nodes, by hand or by what manages their files: "
+        f"{_name_nodes(_addresses(group for groups in told.values() for group in groups))}"
     )
 
 

@@ -7,11 +7,9 @@ import os
 from collections.abc import Iterable, Mapping
 
 from orrery.rollout.places import Place
+from orrery.server.asking import AskingLine
 from orrery.server.clock import Clock
-from orrery.server.udp import UdpSockets
-from orrery.vl1.asker import Asker
 from orrery.vl1.events import PlaceAnswered
-from orrery.vl1.path import Path
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
@@ -21,7 +19,6 @@ ASK_S = 2.0
 """How often a place is asked."""
 ANSWERED_MS = 15_000
 """A place answers if it did in this time; one that was asked for so long and did not, does not."""
-_ANYWHERE = (Endpoint(bytes(4), 0), Endpoint(bytes(16), 0))
 
 
 class PlaceWatch:
@@ -34,7 +31,9 @@ class PlaceWatch:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._identity: Identity | None = None
-        self._line: _Line | None = None
+        self._line: AskingLine | None = None
+        self._answered_ms: dict[Place, int] = {}
+        self._held: dict[tuple[int, Address], int] = {}
         self._since_ms: dict[Place, int] = {}
         self._asked_ms = 0
 
@@ -52,21 +51,19 @@ class PlaceWatch:
                 Identity.generate, entropy=os.urandom, workers=1
             )
         if self._line is None:
-            self._line = _Line(self._identity, self._clock)
+            self._line = AskingLine(self._identity, self._clock, self._on_answer)
         now_ms = self._clock.now_ms()
         is_new = not self._since_ms.keys() >= wanted.keys()
         self._since_ms = {place: self._since_ms.get(place, now_ms) for place in wanted}
         if is_new or now_ms - self._asked_ms >= ASK_S * 1_000:
             self._asked_ms = now_ms
-            self._line.ask(wanted)
+            self._line.ask(wanted.items())
 
     @property
     def answering(self) -> frozenset[Place]:
         """The places that answer."""
-        if self._line is None:
-            return frozenset()
         now_ms = self._clock.now_ms()
-        answered_ms = self._line.answered_ms
+        answered_ms = self._answered_ms
         return frozenset(
             place
             for place in self._since_ms
@@ -79,13 +76,14 @@ class PlaceWatch:
         now_ms = self._clock.now_ms()
         return frozenset(
             place for place, since_ms in self._since_ms.items() if now_ms - since_ms < ANSWERED_MS
-        ).difference(self._line.answered_ms if self._line is not None else ())
+        ).difference(self._answered_ms)
 
     def held(self, world_id: int) -> dict[Address, int]:
         """The timestamps of a World that roots sent, by their addresses."""
-        found = {} if self._line is None else self._line.held
         return {
-            root: timestamp_ms for (id_, root), timestamp_ms in found.items() if id_ == world_id
+            root: timestamp_ms
+            for (id_, root), timestamp_ms in self._held.items()
+            if id_ == world_id
         }
 
     def close(self) -> None:
@@ -94,46 +92,13 @@ class PlaceWatch:
             self._line.close()
         self._line = None
         self._since_ms = {}
+        self._answered_ms = {}
+        self._held = {}
 
-
-class _Line:
-    """An asker on its sockets, and what it was answered."""
-
-    def __init__(self, identity: Identity, clock: Clock) -> None:
-        self._clock = clock
-        self._asker = Asker(identity, os.urandom)
-        self._sockets = UdpSockets(_ANYWHERE, self._on_datagram, self._flush)
-        self._loop = asyncio.get_running_loop()
-        for bound in self._sockets.sockets:
-            self._loop.add_reader(bound.fileno(), self._sockets.receive, bound)
-        self.answered_ms: dict[Place, int] = {}
-        self.held: dict[tuple[int, Address], int] = {}
-
-    def ask(self, wanted: Mapping[Place, WorldHeld]) -> None:
-        """Ask each once."""
-        now_ms = self._clock.now_ms()
-        for (root, endpoint), held in wanted.items():
-            self._asker.ask(root, endpoint, now_ms, held)
-        self._flush()
-
-    def close(self) -> None:
-        """Close the sockets."""
-        for bound in self._sockets.sockets:
-            self._loop.remove_reader(bound.fileno())
-        self._sockets.close()
-
-    def _on_datagram(self, datagram: bytes, path: Path) -> None:
-        self._asker.receive(datagram, path, self._clock.now_ms())
-
-    def _flush(self) -> None:
-        output = self._asker.drain()
-        for datagram, path in output.datagrams:
-            self._sockets.send(datagram, path)
-        for event in output.events:
-            if isinstance(event, PlaceAnswered):
-                self.answered_ms[Place(event.root, event.endpoint)] = event.at_ms
-                for world in event.worlds:
-                    self.held[world.id, event.root.address] = world.timestamp_ms
+    def _on_answer(self, answer: PlaceAnswered) -> None:
+        self._answered_ms[Place(answer.root, answer.endpoint)] = answer.at_ms
+        for world in answer.worlds:
+            self._held[world.id, answer.root.address] = world.timestamp_ms
 
 
 def own_endpoints(

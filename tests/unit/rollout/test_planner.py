@@ -429,7 +429,7 @@ def test_the_only_root_is_gone() -> None:
     )
     assert [remedy.split(":")[0] for remedy in refusal.remedies] == [
         "start an Orrery root again at 1000000001 at 198.51.100.1/9993",
-        "have an agent on the nodes fetch and install the new World file, or copy it there by hand",
+        "install the new World file on the nodes, by hand or by what manages their files",
     ]
     assert "2c3e8f527a, dd87c5dc2d" in refusal.remedies[-1]
     ((group, why),) = refusal.stranded

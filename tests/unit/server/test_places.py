@@ -82,7 +82,7 @@ async def test_what_an_official_root_holds_is_asked_for(site: Site) -> None:
 
 
 async def test_without_a_wish_there_is_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "UdpSockets", None)
+    monkeypatch.setattr(places, "AskingLine", None)
     watch = PlaceWatch(Clock())
     await watch.watch({})
     assert watch.answering == watch.unknown == frozenset()

@@ -181,15 +181,7 @@ def choose_world(home: Home, name: str | None) -> WorldSettings:
     Raises:
         UsageError: there is none of this name, or several and none is named.
     """
-    from orrery.errors import UsageError
-
-    settings = home.settings()
-    if name is not None:
-        return settings.world(name)
-    if len(settings.worlds) > 1:
-        names = ", ".join(world.name for world in settings.worlds)
-        raise UsageError(f"say which World: {home.settings_path} has {names}")
-    return settings.worlds[0]
+    return home.settings().choose(name)
 
 
 def home_option(home: Path) -> str:

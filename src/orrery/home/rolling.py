@@ -352,10 +352,7 @@ def steered(home: Home, name: str | None) -> SteeredWorld:
         if len(meant) != 1:
             raise
         return meant[0]
-    if name is None and len(settings.worlds) > 1:
-        names = ", ".join(world.name for world in settings.worlds)
-        raise UsageError(f"say which World: {home.settings_path} has {names}")
-    world = settings.worlds[0] if name is None else settings.world(name)
+    world = settings.choose(name)
     return SteeredWorld(world.id, world.name)
 
 

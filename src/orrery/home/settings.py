@@ -467,6 +467,19 @@ class Settings(_Table):
         """
         return f"{self._places.name}, line {_line_of(location, self._places.lines)}"
 
+    def choose(self, name: str | None) -> WorldSettings:
+        """The World with this name or id, or the only one where none is named.
+
+        Raises:
+            UsageError: There is none of this name, or several and none is named.
+        """
+        if name is not None:
+            return self.world(name)
+        if len(self.worlds) > 1:
+            names = ", ".join(world.name for world in self.worlds)
+            raise UsageError(f"say which World: {FILE_NAME} has {names}")
+        return self.worlds[0]
+
     def world(self, name: str) -> WorldSettings:
         """The World with this name or id.
 

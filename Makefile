@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt $(KERNEL_SOURCES)
 		|| { echo "make: no headers of Python here; on Debian: apt install python3-dev" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip setuptools wheel cffi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		--no-build-isolation -e '.[speed,lock,lab,dev]'
+		--no-build-isolation -e '.[speed,lock,ssh,lab,dev]'
 	@touch $@
 
 demo: $(INSTALLED) ## Run the main job: a planet that updates itself, on this machine.

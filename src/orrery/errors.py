@@ -9,6 +9,7 @@
     │   └── UpdateRefused       1   a World that a node would not take in place of its own
     ├── PlanError               1   a wish that is not safe, or not there yet
     │   └── NothingNewError     1   a wish that is fulfilled already
+    ├── HostError               1   a server that cannot be reached, or did not do what it was told
     ├── CustodyError            4   a private key that is missing, locked or exposed
     ├── ConflictError           5   somebody else was faster, or two records disagree
     └── ServiceError            70  a part of Orrery that failed at its own work
@@ -116,6 +117,13 @@ class NothingNewError(PlanError):
     """A wish that is fulfilled already: the newest revision says it."""
 
     code = "nothing-new"
+
+
+class HostError(OrreryError):
+    """A server that cannot be reached, or that did not do what it was told."""
+
+    code = "host"
+    exit_status = 1
 
 
 class CustodyError(OrreryError):

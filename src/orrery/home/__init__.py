@@ -9,19 +9,24 @@ from orrery.home.publishing import Proposal, propose, publish, release, rotate_k
 from orrery.home.resolving import DnsResolver, Resolution, ResolvedRoot, Resolver, resolve
 from orrery.home.settings import (
     BackupSettings,
+    DeploySettings,
     DnsSettings,
+    HostSettings,
     RolloutSettings,
     RootSettings,
     ServeSettings,
     Settings,
+    SshTarget,
     WorldSettings,
 )
 
 __all__ = [
     "BackupSettings",
+    "DeploySettings",
     "DnsResolver",
     "DnsSettings",
     "Home",
+    "HostSettings",
     "NamedEndpoint",
     "Proposal",
     "Resolution",
@@ -32,6 +37,7 @@ __all__ = [
     "ServeSettings",
     "Settings",
     "SettingsEditor",
+    "SshTarget",
     "WantedEndpoint",
     "WorldSettings",
     "create",

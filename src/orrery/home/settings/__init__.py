@@ -18,9 +18,17 @@ software = "orrery"                    or "zerotier-one"
 [backup]                  left out, nothing is backed up by itself
 to = "/srv/backups"
 recipients = ["age1…"]    public keys, of which any one opens a backup
+
+[[host]]                  a server with an official zerotier-one that is looked after from here
+name = "root-2"
+ssh = "root@203.0.113.8"  left out: this machine
+platform = "linux"        or "openwrt", "freebsd", "macos", "docker"
+
+[deploy]                  these have a default for everything too
 """
 
 from orrery.home.settings.file import FILE_NAME, Settings, read_text
+from orrery.home.settings.hosts import DeploySettings, HostSettings, Platform, SshTarget
 from orrery.home.settings.tables import (
     BackupSettings,
     DnsSettings,
@@ -35,11 +43,15 @@ __all__ = [
     "FILE_NAME",
     "BackupSettings",
     "ChangeKind",
+    "DeploySettings",
     "DnsSettings",
+    "HostSettings",
+    "Platform",
     "RolloutSettings",
     "RootSettings",
     "ServeSettings",
     "Settings",
+    "SshTarget",
     "WorldSettings",
     "check_name",
     "read_text",

@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 from orrery.home.named_endpoint import WantedEndpoint
 from orrery.home.positions import Location
+from orrery.home.settings.hosts import SSH_PORT, HostSettings
+from orrery.home.settings.mistakes import did_you_mean
 from orrery.home.settings.tables import RolloutSettings, WorldSettings
 from orrery.rollout.cohorts import EVERYBODY, Share
 from orrery.spans import format_span
@@ -11,7 +13,7 @@ from orrery.wire.address import Address, format_address
 
 
 def check_together(
-    worlds: Sequence[WorldSettings], rollout: RolloutSettings
+    worlds: Sequence[WorldSettings], rollout: RolloutSettings, hosts: Sequence[HostSettings]
 ) -> Iterator[tuple[Location, str]]:
     """Every mistake that shows in several values only: where it stands, and a sentence."""
     planets = [world.name for world in worlds if world.kind == "planet"]
@@ -37,6 +39,8 @@ def check_together(
         yield from _check_roots(world, here)
     roots = {root.identity.address for world in worlds for root in world.roots}
     yield from _check_rollout(rollout, roots)
+    for number, host in enumerate(hosts):
+        yield from _check_host(host, hosts[:number], worlds, ("host", number))
 
 
 def _check_roots(world: WorldSettings, here: Location) -> Iterator[tuple[Location, str]]:
@@ -107,3 +111,88 @@ def _check_rollout(
             f"counts that is not seen ({format_span(rollout.horizon_ms)}): let 'settle' be less "
             "than 'horizon'",
         )
+
+
+def _check_host(
+    host: HostSettings,
+    before: Sequence[HostSettings],
+    worlds: Sequence[WorldSettings],
+    here: Location,
+) -> Iterator[tuple[Location, str]]:
+    for other in before:
+        # Backups lie in directories of these names, and not every disk tells case apart.
+        if other.name.casefold() == host.name.casefold():
+            yield (*here, "name"), f"two hosts are called {host.name!r}: rename one"
+        if _whereabouts(other) == _whereabouts(host):
+            yield (
+                here,
+                f"host {other.name!r} is the same zerotier-one: same server, home and container; "
+                "leave one out",
+            )
+        if host.node is not None and other.node == host.node:
+            yield (
+                (*here, "node"),
+                f"host {other.name!r} is node {format_address(host.node)} already: every node has "
+                "its own address",
+            )
+    if host.platform == "docker":
+        if host.container is None:
+            yield (
+                here,
+                f'{host.name!r} runs in a container: write container = "zerotier" with the name '
+                "that `docker ps` shows",
+            )
+        if host.stated_service is not None:
+            yield (
+                (*here, "service"),
+                "a container is restarted by its name, not as a service: leave 'service' out",
+            )
+    elif host.container is not None:
+        yield (
+            (*here, "container"),
+            'only what runs in a container has one: add platform = "docker", or leave '
+            "'container' out",
+        )
+    if host.restart is not None and host.stated_service is not None:
+        yield (
+            (*here, "service"),
+            "'restart' says all about the restart: leave 'service' or 'restart' out",
+        )
+    if host.ssh is None:
+        for key, value in (("key", host.key), ("known_hosts", host.known_hosts)):
+            if value is not None:
+                yield (
+                    (*here, key),
+                    f"{host.name!r} is this machine, which needs no {key!r}: add 'ssh', or leave "
+                    f"{key!r} out",
+                )
+    yield from _check_place(host, worlds, here)
+
+
+def _check_place(
+    host: HostSettings, worlds: Sequence[WorldSettings], here: Location
+) -> Iterator[tuple[Location, str]]:
+    for root in (root for world in worlds for root in world.roots):
+        if root.identity.address == host.node and root.software == "orrery":
+            yield (
+                (*here, "node"),
+                f"node {format_address(host.node)} is root {root.name!r}, which runs Orrery and "
+                'needs no file: leave this host out, or write software = "zerotier-one" there',
+            )
+            break
+    names = [world.name for world in worlds]
+    wanted = host.worlds or []
+    for number, name in enumerate(wanted):
+        if name not in names:
+            yield (
+                (*here, "worlds", number),
+                f"there is no World {name!r} here{did_you_mean(name, names)}",
+            )
+        if name in wanted[:number]:
+            yield (*here, "worlds", number), f"World {name!r} is named twice here: name it once"
+
+
+def _whereabouts(host: HostSettings) -> tuple[object, ...]:
+    """What tells one zerotier-one from another; who logs in does not."""
+    server = host.ssh and (host.ssh.host.casefold(), host.ssh.port or SSH_PORT)
+    return server, host.home, host.container

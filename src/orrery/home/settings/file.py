@@ -14,6 +14,7 @@ from orrery.custody.durable import unreadable
 from orrery.errors import DecodeError, UsageError
 from orrery.home.positions import Location, lines_of
 from orrery.home.settings.checks import check_together
+from orrery.home.settings.hosts import DeploySettings, HostSettings
 from orrery.home.settings.mistakes import Tables, line_of, not_toml, sentence_of
 from orrery.home.settings.tables import (
     BackupSettings,
@@ -46,6 +47,8 @@ class Settings(Table):
     rollout: RolloutSettings = RolloutSettings()
     dns: DnsSettings = DnsSettings()
     backup: BackupSettings | None = None
+    hosts: list[HostSettings] = Field(alias="host", default_factory=list)
+    deploy: DeploySettings = DeploySettings()
     _places: _Places = PrivateAttr(default_factory=_Places)
 
     @classmethod
@@ -76,7 +79,7 @@ class Settings(Table):
         except ValidationError as error:
             found = [(detail["loc"], sentence_of(detail, _TABLES)) for detail in error.errors()]
         else:
-            found = list(check_together(settings.worlds, settings.rollout))
+            found = list(check_together(settings.worlds, settings.rollout, settings.hosts))
             if not found:
                 settings._places = _Places(name, lines)
                 return settings
@@ -133,6 +136,27 @@ class Settings(Table):
             + (f"; did you mean {near[0]!r}?" if near else "")
         )
 
+    def host(self, name: str) -> HostSettings:
+        """The host with this name.
+
+        Raises:
+            UsageError: There is none.
+        """
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        if not self.hosts:
+            raise UsageError(
+                f"there is no host {name!r}: {FILE_NAME} has no [[host]]; write one for every "
+                "server that Orrery is to look after"
+            )
+        names = [host.name for host in self.hosts]
+        near = difflib.get_close_matches(name, names, n=1)
+        raise UsageError(
+            f"there is no host {name!r} in {FILE_NAME}"
+            + (f"; did you mean {near[0]!r}?" if near else f": it has {', '.join(names)}")
+        )
+
 
 def read_text(path: Path) -> str:
     """The text of a settings file.
@@ -160,4 +184,6 @@ _TABLES: Tables = {
     ("rollout",): ("[rollout]", RolloutSettings),
     ("dns",): ("[dns]", DnsSettings),
     ("backup",): ("[backup]", BackupSettings),
+    ("host",): ("[[host]]", HostSettings),
+    ("deploy",): ("[deploy]", DeploySettings),
 }

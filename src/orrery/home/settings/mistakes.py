@@ -63,12 +63,19 @@ def sentence_of(detail: ErrorDetails, tables: Tables) -> str:
         case "orrery":
             return str(context["sentence"])
         case "extra_forbidden":
-            for other, its_model in tables.values():
-                if key in _keys(its_model) and its_model is not whole:
-                    return f"{key!r} is no key of {table}: it belongs below {other}"
+            owners = [
+                other
+                for other, its_model in tables.values()
+                if key in _keys(its_model) and its_model is not whole
+            ]
+            slip = difflib.get_close_matches(key, _keys(model), n=1, cutoff=0.85)
+            if owners and not slip:
+                *others, last = owners
+                which = f"{', '.join(others)} or {last}" if others else last
+                return f"{key!r} is no key of {table}: it belongs below {which}"
             return f"unknown key {key!r} in {table}{did_you_mean(key, _keys(model))}"
         case "missing":
-            example = _EXAMPLES.get(key, "")
+            example = _EXAMPLES.get(f"{table} {key}") or _EXAMPLES.get(key, "")
             return f"{table} has no {key!r}{example and f': write {example}'}"
         case "too_short":
             return f"{key!r} is empty: it needs at least one entry"
@@ -117,11 +124,14 @@ _EXAMPLES = {
     "kind": 'kind = "planet"',
     "id": 'id = "8056c2e21c000001"',
     "identity": 'identity = "…" with the text of the root\'s identity.public',
+    "[[world.root]] name": 'name = "root-1"',
+    "[[host]] name": 'name = "root-2"',
     "endpoints": 'endpoints = ["203.0.113.7:9993"]',
     "listen": 'listen = ["0.0.0.0:9993", "[::]:9993"]',
     "without_asking": 'without_asking = ["add-endpoint", "add-root"]',
     "cohorts": 'cohorts = ["1%", "10%", "100%"]',
     "servers": 'servers = ["9.9.9.9"]',
+    "worlds": 'worlds = ["home"] with names of Worlds',
     "to": 'to = "/srv/backups"',
     "recipients": 'recipients = ["age1…"] with the public keys that open a backup',
 }

@@ -25,7 +25,7 @@ WORLD_ID = re.compile(r"[0-9a-fA-F]{1,16}")
 _NODE = re.compile(r"[0-9a-fA-F]{10}")
 _NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]+)?")
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
-_LONGEST_NAME = 64
+LONGEST_NAME = 64
 _DNS_PORT = 53
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -63,14 +63,14 @@ def check_name(text: str) -> None:
         UsageError: It is none.
     """
     if (sentence := _wrong_name(text)) is not None:
-        raise UsageError(f"{text[:_LONGEST_NAME]!r} is no name: {sentence}")
+        raise UsageError(f"{text[:LONGEST_NAME]!r} is no name: {sentence}")
 
 
 def _wrong_name(text: str) -> str | None:
     if not text.strip() or text != text.strip() or not text.isprintable():
         return "a name is made of visible characters, without blanks around it"
-    if len(text) > _LONGEST_NAME:
-        return f"a name has at most {_LONGEST_NAME} characters, and this has {len(text)}"
+    if len(text) > LONGEST_NAME:
+        return f"a name has at most {LONGEST_NAME} characters, and this has {len(text)}"
     return None
 
 
@@ -126,7 +126,15 @@ def _read_dns_server(value: object) -> Endpoint:
     )
 
 
-def _read_span_ms(least_ms: int, most_ms: int, why: str = "") -> Callable[[object], int]:
+def read_span_ms(least_ms: int, most_ms: int, why: str = "") -> Callable[[object], int]:
+    """What reads a span of time.
+
+    Args:
+        least_ms: The shortest that is of use.
+        most_ms: The longest.
+        why: The end of the sentence about another one.
+    """
+
     def read(value: object) -> int:
         if not isinstance(value, str):
             raise mistake(
@@ -226,11 +234,11 @@ Listening = Annotated[InstanceOf[Endpoint], BeforeValidator(_read_listening)]
 DnsServer = Annotated[InstanceOf[Endpoint], BeforeValidator(_read_dns_server)]
 Required = Annotated[InstanceOf[Fraction], BeforeValidator(_read_required)]
 CohortEntry = Annotated[Cohort, PlainValidator(_read_cohort)]
-Settle = Annotated[int, BeforeValidator(_read_span_ms(SECOND_MS, 30 * DAY_MS))]
+Settle = Annotated[int, BeforeValidator(read_span_ms(SECOND_MS, 30 * DAY_MS))]
 Horizon = Annotated[
     int,
     BeforeValidator(
-        _read_span_ms(
+        read_span_ms(
             10 * MINUTE_MS,
             400 * DAY_MS,
             ", because a node that is there may be silent for minutes, and one that is not is "
@@ -238,9 +246,10 @@ Horizon = Annotated[
         )
     ),
 ]
-DnsTimeout = Annotated[int, BeforeValidator(_read_span_ms(SECOND_MS, MINUTE_MS))]
-Every = Annotated[int, BeforeValidator(_read_span_ms(MINUTE_MS, 400 * DAY_MS))]
+DnsTimeout = Annotated[int, BeforeValidator(read_span_ms(SECOND_MS, MINUTE_MS))]
+Every = Annotated[int, BeforeValidator(read_span_ms(MINUTE_MS, 400 * DAY_MS))]
 Directory = Annotated[InstanceOf[Path], BeforeValidator(_read_directory)]
 Recipient = Annotated[str, BeforeValidator(_read_recipient)]
 Change = Annotated[ChangeKind, PlainValidator(_read_change)]
-_NODES = TypeAdapter(list[Annotated[Address, BeforeValidator(_read_node)]])
+Node = Annotated[Address, BeforeValidator(_read_node)]
+_NODES = TypeAdapter(list[Node])

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orrery.custody import write_identity
 from orrery.custody.durable import (
     TEMPORARY_PREFIX,
     Owner,
@@ -23,6 +24,7 @@ from orrery.custody.durable import (
     unreadable,
     write_file,
 )
+from orrery.custody.identity_file import PUBLIC_NAME
 from orrery.custody.modes import DIRECTORY_MODE, FILE_MODE
 from orrery.errors import ConflictError, DecodeError, OrreryError, VerifyError
 from orrery.home.archive import Archive
@@ -177,7 +179,7 @@ def _unpack(archive: Archive, place: Path, owner: Owner | None) -> None:
             public = parent.name in _PUBLIC_DIRECTORIES
             mode = _PUBLIC_DIRECTORY_MODE if public else DIRECTORY_MODE
             make_directory(place / parent, mode, owner)
-        is_public = file.path in (FILE_NAME, "identity.public", "planet") or file.path.startswith(
+        is_public = file.path in (FILE_NAME, PUBLIC_NAME, "planet") or file.path.startswith(
             tuple(f"{name}/" for name in _PUBLIC_DIRECTORIES)
         )
         write_file(path, file.data, file.mode if is_public else FILE_MODE, owner)
@@ -214,6 +216,10 @@ def _check_home(archive: Archive, home: Home, now_ms: int) -> Restored:
     wanted = [(world.id, world.type, world.newest_ms) for world in archive.worlds]
     if [(world.id, world.type, world.newest_ms) for world in worlds] != wanted:
         raise VerifyError("its database holds other revisions than it should")
+    public = home.path / PUBLIC_NAME
+    if public.exists() and public.read_bytes().strip() != str(root.public()).encode():
+        write_identity(home.path, root, home.owner)
+        notes.append(f"{PUBLIC_NAME} was that of another root, and is written anew")
     try:
         home.settings()
     except OrreryError as error:

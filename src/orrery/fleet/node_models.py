@@ -26,8 +26,10 @@ from orrery.wire.identity import Identity
 _MOST_U64 = 2**64 - 1
 
 
-def _read_address(value: object) -> object:
-    return parse_address(value) if isinstance(value, str) else value
+def _read_address(value: object) -> Address:
+    if not isinstance(value, str):
+        raise ValueError("an address is a text")
+    return parse_address(value)
 
 
 def _read_identity(value: object) -> object:
@@ -68,7 +70,7 @@ def _setting(name: str) -> AliasPath:
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     @classmethod
     def parse(cls, data: bytes) -> Self:

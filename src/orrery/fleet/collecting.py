@@ -10,12 +10,13 @@ class Collected:
     """Both outputs of one command.
 
     Attributes:
+        where: What to call the host in an error.
         out: What it wrote to standard output.
         err: And to standard error.
     """
 
     def __init__(self, where: str) -> None:
-        self._where = where
+        self.where = where
         self.out = bytearray()
         self.err = bytearray()
 
@@ -31,7 +32,7 @@ class Collected:
         """
         if len(self.out) + len(self.err) + len(data) > LIMIT_BYTES:
             raise HostError(
-                f"a command on {self._where} wrote more than {LIMIT_BYTES >> 20} MiB and was "
+                f"a command on {self.where} wrote more than {LIMIT_BYTES >> 20} MiB and was "
                 "ended; whether it did its work is not known"
             )
         (self.err if error else self.out).extend(data)
@@ -40,6 +41,6 @@ class Collected:
 def too_late(where: str, timeout_s: float) -> HostError:
     """The error for a command whose time is over."""
     return HostError(
-        f"a command on {where} had not ended after {timeout_s:g} seconds and was stopped; "
+        f"a command on {where} had not ended after {timeout_s:g} seconds and was given up; "
         "whether it did its work is not known"
     )

@@ -75,6 +75,13 @@ timeout = "5s"
 # recipients = ["age1..."]
 # every = "1d"
 # keep = 14
+
+# Servers with an official zerotier-one, roots and other nodes, whose World files `orrery deploy`
+# keeps right. Without ssh, it is this machine.
+# [[host]]
+# name = "root-2"
+# ssh = "root@203.0.113.8"
+# platform = "linux"
 """
 
 

@@ -145,7 +145,7 @@ def _answer(method: Method, received: bytes) -> Answer:
     try:
         response.begin()
         return Answer(response.status, response.read())
-    except ValueError as error:  # a chunk or length that is no number
+    except (ValueError, OverflowError) as error:  # a length that is no number, or a huge one
         raise HTTPException(str(error)) from None
     finally:
         response.close()

@@ -29,9 +29,11 @@ from orrery.cli.planning import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from orrery.cli.hosting import HostNames
+    from orrery.cli.installing import Installer
     from orrery.home import Home
     from orrery.home.plan_file import PlanFile
     from orrery.home.planning import Planned, Told
@@ -52,12 +54,21 @@ DetachOption = Annotated[
     bool, typer.Option("--detach", help="Do not follow it: end as soon as it has begun.")
 ]
 
+InstallOption = Annotated[
+    bool,
+    typer.Option(
+        "--deploy/--no-deploy",
+        help="Whether to deploy the hosts of orrery.toml on which a step needs its World file.",
+    ),
+]
+
 
 def apply(
     target: _TargetArgument = None,
     home: HomeOption = HERE,
     yes: YesOption = False,
     detach: DetachOption = False,
+    install: InstallOption = True,
     gone: GoneOption = None,
     in_turn: InTurnOption = None,
     official: OfficialOption = None,
@@ -71,7 +82,8 @@ def apply(
 
     It is shown first, and asked for unless `without_asking` in orrery.toml allows its kinds of
     change. `orrery serve` carries it out; this follows until it is done or pauses, and Ctrl-C ends
-    the following, not the rollout. Exit status 0: done, or nothing to do; 1: not safe, not agreed
+    the following, not the rollout. Official roots that need a World file get it on the way where
+    they are hosts of orrery.toml. Exit status 0: done, or nothing to do; 1: not safe, not agreed
     to, or not done yet.
     """
     from orrery.cli import output
@@ -91,28 +103,34 @@ def apply(
         else:
             _check_nothing_told(told)
             planned = check_plan_file(opened, file, opened.clock())
-        if not as_json:
-            output.print_lines(planned_lines(planned))
         answer = planned.answer
+        hosts = _hosts(opened, planned, wanted=install and not detach, quiet=as_json)
+        if not as_json:
+            by_itself = install and not detach
+            output.print_lines(planned_lines(planned, home, hosts, by_itself=by_itself))
         if isinstance(answer, Refusal) or not answer.steps:
             if as_json:
-                output.print_json({**describe_planned(planned), "rollout": None})
+                described = describe_planned(planned, hosts)
+                output.print_json({**described, "rollout": None, "deployed": []})
             raise typer.Exit(int(isinstance(answer, Refusal)))
         _check_no_rollout(opened, planned, home)
         if file is None:
             _check_keys(opened, planned)
         _tell_if_nobody_serves(opened, home)
-        if not yes and (sentence := _question(planned)) is not None:
+        touched = _touched(planned, hosts) if install and not detach else ()
+        if not yes and (sentence := _question(planned, touched)) is not None:
             if not sys.stdin.isatty():
+                always = planned.told.exempt or touched
+                allow = ", or allow it in orrery.toml with `without_asking` below [rollout]"
                 raise UsageError(
-                    f"{sentence}, and there is nobody to ask: say --yes, or allow it in "
-                    "orrery.toml with `without_asking` below [rollout]"
+                    f"{sentence}, and there is nobody to ask: say --yes{'' if always else allow}"
                 )
             if not typer.confirm(f"{sentence}. Carry this out?", err=True):
                 output.say("nothing was changed")
                 raise typer.Exit(1)
         _begin(opened, planned, file)
-        _follow(opened, planned, home, detach=detach, as_json=as_json)
+        installer = _installer(home, hosts, touched, quiet=as_json)
+        _follow(opened, planned, home, hosts, installer, detach=detach, as_json=as_json)
 
 
 def _asked_once(passphrase_file: Path | None) -> Callable[[str], str]:
@@ -203,8 +221,52 @@ def _tell_if_nobody_serves(home: Home, path: Path) -> None:
         )
 
 
-def _question(planned: Planned) -> str | None:
+def _hosts(home: Home, planned: Planned, *, wanted: bool, quiet: bool) -> HostNames:
+    """Which node is which host; hosts that do not say which node they are may be asked.
+
+    Args:
+        home: the home.
+        planned: the plan, which may need World files installed on official roots.
+        wanted: whether they are to be installed by this command: then it asks.
+        quiet: say nothing.
+    """
+    from orrery.cli.hosting import find_hosts, hosts_of_nodes
+    from orrery.cli.installing import installed_by
+    from orrery.rollout.plan import Refusal
+
+    known = hosts_of_nodes(planned.settings, planned.world.name)
+    if not wanted or isinstance(planned.answer, Refusal):
+        return known
+    if installed_by(planned.answer) <= known.keys():
+        return known
+    return find_hosts(home, planned.settings, planned.world.name, quiet=quiet)
+
+
+def _touched(planned: Planned, hosts: HostNames) -> tuple[str, ...]:
+    """The hosts that this command will deploy, in the order of orrery.toml."""
+    from orrery.cli.installing import installed_by
+
+    names = {hosts[root] for root in installed_by(planned.order.plan) if root in hosts}
+    return tuple(host.name for host in planned.settings.hosts if host.name in names)
+
+
+def _installer(
+    path: Path, hosts: HostNames, touched: Sequence[str], *, quiet: bool
+) -> Installer | None:
+    """Who deploys the hosts that the plan needs deployed; None where there are none."""
+    from orrery.cli.installing import Installer
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    if not touched:
+        return None
+    return Installer(path, hosts, None if quiet or sys.stdout.isatty() else tell)
+
+
+def _question(planned: Planned, touched: Sequence[str]) -> str | None:
     """What somebody has to agree to, None when orrery.toml allows it all."""
+    from orrery.cli.hosting import name_hosts
     from orrery.home.planning import kinds_of_change
 
     order = planned.order
@@ -214,7 +276,17 @@ def _question(planned: Planned) -> str | None:
     if planned.told.exempt:
         count = len(planned.told.exempt)
         parts.append(f"{count} node{'s' * (count > 1)} may be stranded")
+    if touched:
+        places = [f"{name} ({_where(planned, name)})" for name in touched]
+        parts.append(
+            f"the World file is installed on {name_hosts(places)} and zerotier-one restarted there"
+        )
     return "; ".join(parts) or None
+
+
+def _where(planned: Planned, name: str) -> str:
+    target = planned.settings.host(name).ssh
+    return "this machine" if target is None else str(target)
 
 
 def _begin(home: Home, planned: Planned, file: PlanFile | None) -> None:
@@ -263,9 +335,20 @@ def _signed_order(
     return replace(order, signed=file.sign(signers).signed_order.signed)
 
 
-def _follow(home: Home, planned: Planned, path: Path, *, detach: bool, as_json: bool) -> None:
+def _follow(
+    home: Home,
+    planned: Planned,
+    path: Path,
+    hosts: HostNames,
+    installer: Installer | None,
+    *,
+    detach: bool,
+    as_json: bool,
+) -> None:
     from orrery.cli import output
     from orrery.cli.following import follow, is_conducted
+    from orrery.cli.hosting import deploy_command
+    from orrery.cli.installing import duties_of
     from orrery.cli.planning import describe_planned
     from orrery.cli.rollout_view import describe_view
     from orrery.home.rolling import view
@@ -273,15 +356,22 @@ def _follow(home: Home, planned: Planned, path: Path, *, detach: bool, as_json: 
     here = home_option(path)
     world_id = planned.world.id
     status = 0
+    names = _touched(planned, hosts)
+    waits = f", and will wait for `{deploy_command(names, path)}`" if names else ""
     if not detach and not is_conducted(home):
-        output.say(f"the rollout has begun; `orrery serve{here}` will carry it out")
+        output.say(f"the rollout has begun; `orrery serve{here}` will carry it out{waits}")
         status = 1
     elif not detach:
-        status = follow(home, planned.world, path, quiet=as_json)
+        status = follow(home, planned.world, path, installer=installer, quiet=as_json)
     elif not as_json:
-        output.say(f"the rollout has begun; see `orrery status --watch{here}`")
+        output.say(f"the rollout has begun{waits}; see `orrery status --watch{here}`")
     if as_json:
         seen = view(home, world_id, home.clock())
-        told = None if seen is None else describe_view(seen, home.clock())
-        output.print_json({**describe_planned(planned), "rollout": told})
+        told = None
+        if seen is not None:
+            duties = duties_of(home, seen, path, hosts=hosts)
+            told = describe_view(seen, home.clock(), duties)
+        described = describe_planned(planned, hosts)
+        deployed = [] if installer is None else installer.describe()
+        output.print_json({**described, "rollout": told, "deployed": deployed})
     raise typer.Exit(status)

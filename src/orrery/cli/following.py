@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
+    from orrery.cli.installing import Duties, Installer
     from orrery.home import Home, WorldSettings
     from orrery.home.rolling import RolloutView, SteeredWorld
 
@@ -46,7 +47,12 @@ def alone_sentence(home: Home, path: Path, changed_ms: int) -> str:
 
 
 def follow(
-    home: Home, world: WorldSettings | SteeredWorld, path: Path, *, quiet: bool = False
+    home: Home,
+    world: WorldSettings | SteeredWorld,
+    path: Path,
+    *,
+    installer: Installer | None = None,
+    quiet: bool = False,
 ) -> int:
     """Show a rollout until it is over or pauses.
 
@@ -54,6 +60,7 @@ def follow(
         home: The home.
         world: Whose rollout.
         path: How the home was named.
+        installer: Deploys the hosts that need it.
         quiet: Show nothing.
 
     Returns:
@@ -63,13 +70,18 @@ def follow(
     from orrery.cli.homes import home_option, world_option
 
     try:
-        seen = _follow(home, world, path, quiet=quiet)
+        seen = _follow(home, world, path, installer, quiet=quiet)
     except KeyboardInterrupt:
+        for sentence in () if installer is None else installer.stop():
+            output.say(sentence)
         output.say(
             f"the rollout goes on without this command: `orrery status --watch{home_option(path)}` "
             f"shows it, `orrery pause{world_option(home, world, path)}` stops it"
         )
         return _INTERRUPTED
+    finally:
+        if installer is not None:
+            installer.stop()
     return _conclude(seen, home_option(path), world_option(home, world, path), quiet=quiet)
 
 
@@ -117,17 +129,40 @@ def _afterwards(seen: RolloutView) -> Iterator[str]:
 
 
 def _follow(
-    home: Home, world: WorldSettings | SteeredWorld, path: Path, *, quiet: bool
+    home: Home,
+    world: WorldSettings | SteeredWorld,
+    path: Path,
+    installer: Installer | None,
+    *,
+    quiet: bool,
 ) -> RolloutView:
+    from orrery.cli.installing import duties_of
     from orrery.cli.rollout_view import progress_sentence, rollout_lines
+
+    def duties(seen: RolloutView) -> Duties:
+        hosts = None if installer is None else installer.hosts
+        return duties_of(home, seen, path, hosts=hosts, by_itself=installer is not None)
+
+    def look() -> RolloutView:
+        seen = _look(home, world.id)
+        if installer is not None:
+            installer.look(seen, duties(seen))
+        return seen
+
+    def is_working() -> bool:
+        return installer is not None and installer.is_working
 
     def lines(seen: RolloutView) -> list[Text]:
         chain = home.store.chain(world.id)
         alone = alone_sentence(home, path, seen.rollout.changed_at_ms)
-        return list(rollout_lines(seen, chain, home.clock(), alone=alone))
+        shown = rollout_lines(seen, chain, home.clock(), alone=alone, duties=duties(seen))
+        return [*shown, *(() if installer is None else installer.lines())]
+
+    def until_over(show: Callable[[RolloutView], None]) -> RolloutView:
+        return _until_over(look, show, is_working)
 
     if quiet:
-        return _until_over(home, world.id, lambda seen: None)
+        return until_over(lambda seen: None)
     if not sys.stdout.isatty():
         told = ""
 
@@ -137,7 +172,7 @@ def _follow(
                 told = sentence
                 print(sentence, flush=True)
 
-        return _until_over(home, world.id, tell)
+        return until_over(tell)
 
     from rich.console import Console, Group
     from rich.live import Live
@@ -148,23 +183,32 @@ def _follow(
         redirect_stdout=False,
         redirect_stderr=False,
     ) as live:
-        return _until_over(
-            home, world.id, lambda seen: live.update(Group(*lines(seen)), refresh=True)
-        )
+        return until_over(lambda seen: live.update(Group(*lines(seen)), refresh=True))
 
 
-def _until_over(home: Home, world_id: int, show: Callable[[RolloutView], None]) -> RolloutView:
-    """Look again and again until there is nothing more to be seen."""
+def _until_over(
+    look: Callable[[], RolloutView],
+    show: Callable[[RolloutView], None],
+    is_working: Callable[[], bool],
+) -> RolloutView:
+    """Look again and again until there is nothing more to be seen.
+
+    Args:
+        look: At the rollout as it stands.
+        show: What was seen.
+        is_working: Whether something is being done here that is to be waited for all the same.
+    """
     from orrery.rollout.state import RolloutState
 
     alone_since_s = time.monotonic()
     while True:
         began_s = time.monotonic()
-        seen = _look(home, world_id)
+        seen, is_at_work = look(), is_working()
         show(seen)
-        if seen.rollout.state.is_over or seen.rollout.state is RolloutState.PAUSED:
+        ends = seen.rollout.state.is_over or seen.rollout.state is RolloutState.PAUSED
+        if ends and not is_at_work:
             return seen
-        if seen.is_conducted:
+        if seen.is_conducted or is_at_work:
             alone_since_s = time.monotonic()
         elif time.monotonic() - alone_since_s > _PATIENCE_S:
             return seen

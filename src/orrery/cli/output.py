@@ -50,7 +50,7 @@ def labelled(label: str, line: str | Text, indent: int) -> Text:
 
 def wrap(text: str, indent: int = 0) -> list[str]:
     """Break a text into lines that fit beside an indent; words stay whole."""
-    return textwrap.wrap(text, _width() - indent, break_on_hyphens=False, break_long_words=False)
+    return textwrap.wrap(text, width() - indent, break_on_hyphens=False, break_long_words=False)
 
 
 def print_lines(lines: Iterable[Text]) -> None:
@@ -72,13 +72,13 @@ def print_warnings(sentences: Sequence[str]) -> None:
     console = _console()
     console.print(Text(f"{len(sentences)} warning{'s' * (len(sentences) > 1)}", style="yellow"))
     for sentence in sentences:
-        wrapped = textwrap.wrap(sentence, _width() - 2, break_on_hyphens=False)
+        wrapped = textwrap.wrap(sentence, width() - 2, break_on_hyphens=False)
         console.print("- " + "\n  ".join(wrapped))
 
 
 def print_verdict(sentence: str) -> None:
     """Print that something is as it should be."""
-    for line in textwrap.wrap(sentence, _width(), break_on_hyphens=False):
+    for line in textwrap.wrap(sentence, width(), break_on_hyphens=False):
         _console().print(Text(line, style="green"))
 
 
@@ -105,15 +105,16 @@ def warnings_as_json(warnings: Iterable[Any]) -> list[dict[str, str]]:
     return [{"code": str(found.code), "sentence": found.sentence} for found in warnings]
 
 
+def width() -> int:
+    """How many columns lines may have: those of the terminal, but at most 100, and 80 elsewhere."""
+    if not sys.stdout.isatty():
+        return _WIDTH
+    return min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDEST)
+
+
 def _console(*, stderr: bool = False) -> Console:
     # Made anew: the streams may have been replaced since. soft_wrap: sentences are wrapped by us
     # or by the terminal, so that a line of a pipe is a line.
     return Console(
         stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True, width=None
     )
-
-
-def _width() -> int:
-    if not sys.stdout.isatty():
-        return _WIDTH
-    return min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDEST)

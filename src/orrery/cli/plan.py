@@ -86,7 +86,7 @@ def plan(
         if as_json:
             output.print_json({**describe_planned(planned), "file": out if written else None})
         elif out != "-":
-            output.print_lines(planned_lines(planned))
+            output.print_lines(planned_lines(planned, home))
         _tell_rollout(opened, planned)
         if isinstance(answer, Refusal):
             raise typer.Exit(1)

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
 
 from rich.text import Text
 
 from orrery.cli import output
+from orrery.cli.hosting import deploy_command, name_hosts
+from orrery.rollout.conditions import Condition, Installed
 from orrery.rollout.fleet import Group, Stranded, Why
 from orrery.rollout.places import name_places
 from orrery.rollout.plan import Plan, Reason, Refusal, Step
@@ -18,6 +22,26 @@ from orrery.wire.world import Root, World
 Names = Mapping[Identity, str]
 """How `orrery.toml` calls roots."""
 
+
+class Managed(NamedTuple):
+    """The hosts of orrery.toml, for what is said of installing.
+
+    Attributes:
+        hosts: which node is which host.
+        home: how the home was named.
+        by_itself: whether `apply` deploys them, else somebody is to run `orrery deploy`.
+    """
+
+    hosts: Mapping[Address, str] = {}
+    home: Path = Path()
+    by_itself: bool = True
+
+    def names(self, nodes: Iterable[Address]) -> list[str]:
+        """The hosts among these nodes."""
+        return [self.hosts[node] for node in nodes if node in self.hosts]
+
+
+_NOBODY_MANAGED = Managed()
 _LABEL = 9
 """Columns of a label inside a step, with the blanks behind it."""
 _MOST_NAMED = 12
@@ -43,7 +67,13 @@ _WHY = {
 
 
 def plan_lines(
-    plan: Plan, start: World, names: Names, *, horizon_ms: int, revision: int | None = None
+    plan: Plan,
+    start: World,
+    names: Names,
+    *,
+    horizon_ms: int,
+    revision: int | None = None,
+    managed: Managed = _NOBODY_MANAGED,
 ) -> Iterator[Text]:
     """A plan as a list of steps.
 
@@ -53,26 +83,33 @@ def plan_lines(
         names: how roots are called.
         horizon_ms: since when a node counts.
         revision: the number of `start` in its chain, if that is known.
+        managed: the hosts of orrery.toml.
     """
     yield from _fleet_lines(plan, start, horizon_ms, revision)
     before, key = start.roots, start.updates_must_be_signed_by
     for step in plan.steps:
         yield Text()
-        yield from step_lines(step, before, key, names)
+        yield from step_lines(step, before, key, names, managed)
         before, key = step.roots, step.names
     if plan.finish:
         yield Text()
-        yield from _labelled("last", map(str, plan.finish), indent=0)
+        yield from _labelled("last", _conditions(plan.finish, managed), indent=0)
     yield Text()
     yield summary(plan, start)
 
 
-def step_lines(step: Step, before: Sequence[Root], key: bytes, names: Names) -> Iterator[Text]:
+def step_lines(
+    step: Step,
+    before: Sequence[Root],
+    key: bytes,
+    names: Names,
+    managed: Managed = _NOBODY_MANAGED,
+) -> Iterator[Text]:
     """A step: what it changes, what must be true, what must stay up, who would be stranded."""
     yield Text.assemble(
         (f"step {step.number}", "bold"), f"  signed by {fingerprint(step.signed_by)}"
     )
-    yield from _labelled("first", map(str, step.before))
+    yield from _labelled("first", _conditions(step.before, managed))
     yield from change_lines(before, step.roots, names)
     if step.names != key:
         yield _marked("~", f"next signer {fingerprint(key)} → {fingerprint(step.names)}")
@@ -81,15 +118,7 @@ def step_lines(step: Step, before: Sequence[Root], key: bytes, names: Names) -> 
         yield from _labelled("keep up", [f"until then: {name_places(step.keep)}"])
     if step.old:
         yield from _labelled("", [f"of these not listed any more: {name_places(step.old)}"])
-    install = [
-        f"its file {when} on {_addresses(roots)}"
-        for when, roots in (
-            ("at once", step.install_first),
-            ("with the last cohort", step.install_last),
-        )
-        if roots
-    ]
-    yield from _labelled("install", install)
+    yield from _labelled("install", _install_words(step, managed))
     if step.release:
         yield from _labelled("may stop", [f"then: {name_places(step.release)}"])
     if step.forced:
@@ -98,6 +127,32 @@ def step_lines(step: Step, before: Sequence[Root], key: bytes, names: Names) -> 
             ["at once it would strand " + stranded_words(each) for each in step.forced],
             style="red",
         )
+
+
+def _install_words(step: Step, managed: Managed) -> Iterator[str]:
+    """When the file is to be installed where, and who does so."""
+    for when, roots in (
+        ("at once", step.install_first),
+        ("with the last cohort", step.install_last),
+    ):
+        hosts = managed.names(roots)
+        others = [root for root in roots if root not in managed.hosts]
+        if hosts:
+            yield f"its file {when} on {_how(hosts, managed)}"
+        if others:
+            yield f"its file {when} on {_addresses(others)}"
+
+
+def _conditions(conditions: Iterable[Condition], managed: Managed) -> Iterator[str]:
+    """Conditions in words; of those that a deploy makes true, also that it does."""
+    for condition in conditions:
+        hosts = managed.names(condition.roots) if isinstance(condition, Installed) else []
+        yield f"{condition}: on {_how(hosts, managed)}" if hosts else str(condition)
+
+
+def _how(hosts: Sequence[str], managed: Managed) -> str:
+    command = "apply" if managed.by_itself else deploy_command(hosts, managed.home)
+    return f"{name_hosts(hosts)} by `{command}`"
 
 
 def change_lines(before: Sequence[Root], after: Sequence[Root], names: Names) -> Iterator[Text]:
@@ -139,7 +194,13 @@ def summary(plan: Plan, start: World) -> Text:
     return Text.assemble(("plan: ", "bold"), f"{', '.join(parts)}, in {steps}")
 
 
-def refusal_lines(refusal: Refusal, start: World, names: Names, horizon_ms: int) -> Iterator[Text]:
+def refusal_lines(
+    refusal: Refusal,
+    start: World,
+    names: Names,
+    horizon_ms: int,
+    managed: Managed = _NOBODY_MANAGED,
+) -> Iterator[Text]:
     """Why there is no plan, whom it is about, what can be done, and what is nearest."""
     yield Text(f"not safe: {REASONS[refusal.reason]} ({refusal.reason})", style="bold red")
     for sentence in refusal.sentences:
@@ -149,6 +210,11 @@ def refusal_lines(refusal: Refusal, start: World, names: Names, horizon_ms: int)
         yield Text("what can be done", style="cyan")
         for remedy in refusal.remedies:
             yield from _item(remedy)
+    if hosts := managed.names(_left_behind(refusal)):
+        yield from _item(
+            f"on those of the nodes that are hosts of orrery.toml, `"
+            f"{deploy_command(hosts, managed.home)}` installs the newest World file"
+        )
     if refusal.nearest is not None:
         yield Text()
         about = f": {refusal.nearest_is}" if refusal.nearest_is else ""
@@ -156,12 +222,20 @@ def refusal_lines(refusal: Refusal, start: World, names: Names, horizon_ms: int)
             Text(line, style="cyan" if not number else "")
             for number, line in enumerate(output.wrap(f"the nearest that is safe{about}"))
         )
-        yield from plan_lines(refusal.nearest, start, names, horizon_ms=horizon_ms)
+        yield from plan_lines(refusal.nearest, start, names, horizon_ms=horizon_ms, managed=managed)
         exempt = sorted(each for group in refusal.nearest.exempt for each in group.addresses)
         if exempt:
             nodes = ",".join(map(format_address, exempt[:_MOST_COPIED]))
             said = nodes if len(exempt) <= _MOST_COPIED else "@FILE, a file that lists them"
             yield Text(f"the nodes are left out with --exempt {said}")
+
+
+def _left_behind(refusal: Refusal) -> list[Address]:
+    """The nodes that need a World file in another way."""
+    groups = [group for group, _ in refusal.stranded]
+    if refusal.nearest is not None:
+        groups += refusal.nearest.exempt
+    return sorted({address for group in groups for address in group.addresses})
 
 
 def stranded_words(stranded: Stranded) -> str:

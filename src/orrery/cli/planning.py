@@ -9,9 +9,11 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from rich.text import Text
 
+    from orrery.cli.hosting import HostNames
     from orrery.home.planning import Planned, Told
     from orrery.wire.address import Address
     from orrery.wire.identity import Identity
@@ -127,25 +129,48 @@ def names_of(planned: Planned) -> dict[Identity, str]:
     return {each.root.identity.public(): each.name for each in planned.roots}
 
 
-def planned_lines(planned: Planned) -> Iterator[Text]:
-    """The answer to a wish, for people."""
+def planned_lines(
+    planned: Planned,
+    path: Path,
+    hosts: HostNames | None = None,
+    *,
+    by_itself: bool = True,
+) -> Iterator[Text]:
+    """The answer to a wish, for people.
+
+    Args:
+        planned: the answer.
+        path: how the home was named.
+        hosts: which node is which host; as orrery.toml says where it is left out.
+        by_itself: whether `apply` deploys them.
+    """
     from rich.text import Text
 
-    from orrery.cli.plan_view import plan_lines, refusal_lines
+    from orrery.cli.hosting import hosts_of_nodes
+    from orrery.cli.plan_view import Managed, plan_lines, refusal_lines
     from orrery.rollout.plan import Refusal
 
+    known = hosts_of_nodes(planned.settings, planned.world.name) if hosts is None else hosts
+    managed = Managed(known, path, by_itself=by_itself)
     world, newest = planned.world, planned.chain.newest
     horizon_ms = planned.settings.rollout.horizon_ms
     names = names_of(planned)
     yield Text(f"plan of {world.kind} {world.id:016x}, {world.name!r}", style="bold")
     yield from _resolved_lines(planned)
     yield from _official_lines(planned)
+    yield from _retired_lines(planned)
     if isinstance(planned.answer, Refusal):
-        yield from refusal_lines(planned.answer, newest, names, horizon_ms)
+        yield from refusal_lines(planned.answer, newest, names, horizon_ms, managed)
     else:
         yield from plan_lines(
-            planned.answer, newest, names, horizon_ms=horizon_ms, revision=len(planned.chain)
+            planned.answer,
+            newest,
+            names,
+            horizon_ms=horizon_ms,
+            revision=len(planned.chain),
+            managed=managed,
         )
+        yield from _caution_lines(planned)
 
 
 def _resolved_lines(planned: Planned) -> Iterator[Text]:
@@ -176,8 +201,30 @@ def _official_lines(planned: Planned) -> Iterator[Text]:
         yield output.labelled("" if number else "official", line, 9)
 
 
-def describe_planned(planned: Planned) -> dict[str, Any]:
-    """The answer to a wish, for programs."""
+def _retired_lines(planned: Planned) -> Iterator[Text]:
+    from orrery.cli import output
+    from orrery.wire.address import format_address
+
+    names = ", ".join(map(format_address, planned.retired))
+    if names:
+        said = f"{names} was an official root, and fell silent: it is exempt, as no node is it now"
+        for number, line in enumerate(output.wrap(said, 9)):
+            yield output.labelled("" if number else "retired", line, 9)
+
+
+def _caution_lines(planned: Planned) -> Iterator[Text]:
+    from rich.text import Text
+
+    from orrery.cli import output
+
+    for warned in planned.cautions:
+        for number, line in enumerate(output.wrap(warned.sentence, 9)):
+            yield Text.assemble(("" if number else "caution").ljust(9), line, style="yellow")
+
+
+def describe_planned(planned: Planned, hosts: HostNames | None = None) -> dict[str, Any]:
+    """The answer to a wish, for programs; `hosts` as for `planned_lines`."""
+    from orrery.cli.hosting import hosts_of_nodes
     from orrery.cli.plan_view import describe_refusal
     from orrery.home.planning import kinds_of_change
     from orrery.rollout.plan import Refusal
@@ -185,6 +232,7 @@ def describe_planned(planned: Planned) -> dict[str, Any]:
 
     answer = planned.answer
     refused = isinstance(answer, Refusal)
+    known = hosts_of_nodes(planned.settings, planned.world.name) if hosts is None else hosts
     return {
         "world": f"{planned.world.id:016x}",
         "name": planned.world.name,
@@ -199,6 +247,17 @@ def describe_planned(planned: Planned) -> dict[str, Any]:
             format_address(address): holds_ms
             for address, holds_ms in sorted(planned.landscape.official.items())
         },
+        "retired": list(map(format_address, planned.retired)),
+        "cautions": [
+            {
+                "caution": str(warned.caution),
+                "step": warned.step,
+                "nodes": warned.nodes,
+                "sentence": warned.sentence,
+            }
+            for warned in planned.cautions
+        ],
+        "hosts": {format_address(node): name for node, name in sorted(known.items())},
         "safe": not refused,
         "kinds": []
         if isinstance(answer, Refusal)

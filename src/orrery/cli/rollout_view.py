@@ -16,6 +16,7 @@ from orrery.spans import format_age
 from orrery.wire.address import format_address
 
 if TYPE_CHECKING:
+    from orrery.cli.installing import Duties
     from orrery.home.rolling import CohortView, MissingNode, RolloutView
     from orrery.worlds.chain import Chain
 
@@ -32,7 +33,9 @@ _STYLES = {
 _MINUTE_MS = 60_000
 
 
-def rollout_lines(view: RolloutView, chain: Chain, now_ms: int, *, alone: str) -> Iterator[Text]:
+def rollout_lines(
+    view: RolloutView, chain: Chain, now_ms: int, *, alone: str, duties: Duties | None = None
+) -> Iterator[Text]:
     """Where a rollout stands, how far each cohort is, and who is missing.
 
     Args:
@@ -40,6 +43,7 @@ def rollout_lines(view: RolloutView, chain: Chain, now_ms: int, *, alone: str) -
         chain: of the World.
         now_ms: the time.
         alone: what to say when nobody carries it out, empty for nothing.
+        duties: what is to be installed.
     """
     rollout = view.rollout
     state = (str(rollout.state), _STYLES.get(rollout.state, "yellow"))
@@ -60,18 +64,12 @@ def rollout_lines(view: RolloutView, chain: Chain, now_ms: int, *, alone: str) -
         if left:
             yield from _wrapped("time left", left)
         yield from _missing_lines(view, chain, now_ms)
-        yield from _duty_lines(view)
-
-
-def _duty_lines(view: RolloutView) -> Iterator[Text]:
-    """What people have to see to while the step is carried out."""
-    step = view.order.plan.steps[view.rollout.step]
-    install = (*step.install_first, *step.install_last)
-    if install and not view.progress.rolling_back:
-        roots = ", ".join(map(format_address, install))
-        yield from _wrapped("install", f"on {roots} what `orrery world export` writes")
-    if step.old:
-        yield from _wrapped("keep up", f"{name_places(step.old)}, which nodes behind still need")
+    # What people have to see to while the step is carried out.
+    for number, sentence in enumerate(duties.sentences() if duties is not None else ()):
+        yield from _wrapped("" if number else "install", sentence)
+    old = view.order.plan.steps[rollout.step].old
+    if view.target_ms and old:
+        yield from _wrapped("keep up", f"{name_places(old)}, which nodes behind still need")
 
 
 def time_left_words(view: RolloutView, now_ms: int) -> str:
@@ -113,7 +111,7 @@ def progress_sentence(view: RolloutView) -> str:
     return said
 
 
-def describe_view(view: RolloutView, now_ms: int) -> dict[str, Any]:
+def describe_view(view: RolloutView, now_ms: int, duties: Duties | None = None) -> dict[str, Any]:
     """A rollout for programs."""
     rollout = view.rollout
     left_ms = None if rollout.state.is_over else time_left_ms(view, now_ms)
@@ -132,6 +130,7 @@ def describe_view(view: RolloutView, now_ms: int) -> dict[str, Any]:
         "changed_ms": rollout.changed_at_ms,
         "ended_ms": rollout.ended_at_ms,
         "time_left_ms": left_ms,
+        "install": [] if duties is None else duties.describe(),
         "cohorts": [
             {
                 "name": cohort.name,

@@ -96,6 +96,7 @@ def _steer(
     as_json: bool,
 ) -> None:
     from orrery.cli import following, output
+    from orrery.cli.installing import duties_of
     from orrery.cli.rollout_view import describe_view
     from orrery.home import Home
     from orrery.home.rolling import steered, view
@@ -122,5 +123,9 @@ def _steer(
             output.say(f"the rollout of {world.name} {told}")
         if as_json:
             seen = view(opened, world.id, opened.clock())
-            output.print_json(None if seen is None else describe_view(seen, opened.clock()))
+            output.print_json(
+                None
+                if seen is None
+                else describe_view(seen, opened.clock(), duties_of(opened, seen, path))
+            )
     raise typer.Exit(status)

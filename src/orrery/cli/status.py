@@ -47,9 +47,9 @@ def status(
     span_ms = parse_span_ms(seen)
     with Home.open(home) as opened:
         if as_json and watch:
-            watching.watch_json(lambda: _describe(opened, span_ms))
+            watching.watch_json(lambda: _describe(opened, span_ms, home))
         elif as_json:
-            output.print_json(_describe(opened, span_ms))
+            output.print_json(_describe(opened, span_ms, home))
         elif watch:
             watching.watch(lambda: _lines(opened, span_ms, seen, home))
         else:
@@ -65,7 +65,7 @@ def _adoptions(home: Home, span_ms: int) -> list[Adoption]:
     return [adoption_of(home.store, world.id, since_ms) for world in home.served_worlds()]
 
 
-def _describe(home: Home, span_ms: int) -> dict[str, Any]:
+def _describe(home: Home, span_ms: int, path: Path) -> dict[str, Any]:
     from orrery.cli.output import iso_time
     from orrery.wire.signature import fingerprint
 
@@ -106,7 +106,7 @@ def _describe(home: Home, span_ms: int) -> dict[str, Any]:
                     }
                     for level in adoption.levels
                 ],
-                "rollout": _describe_rollout(home, newest.id),
+                "rollout": _describe_rollout(home, newest.id, path),
             }
         )
     return {
@@ -117,18 +117,20 @@ def _describe(home: Home, span_ms: int) -> dict[str, Any]:
     }
 
 
-def _describe_rollout(home: Home, world_id: int) -> dict[str, Any] | None:
+def _describe_rollout(home: Home, world_id: int, path: Path) -> dict[str, Any] | None:
+    from orrery.cli.installing import duties_of
     from orrery.cli.rollout_view import describe_view
     from orrery.home.rolling import view
 
     now_ms = home.clock()
     found = view(home, world_id, now_ms)
-    return None if found is None else describe_view(found, now_ms)
+    return None if found is None else describe_view(found, now_ms, duties_of(home, found, path))
 
 
 def _rollout_lines(home: Home, adoption: Adoption, span_ms: int, path: Path) -> Iterator[Text]:
     """The rollout that goes on, or the last one if it was lately or has left something undone."""
     from orrery.cli.following import alone_sentence
+    from orrery.cli.installing import duties_of
     from orrery.cli.rollout_view import rollout_lines
     from orrery.home.rolling import view
     from orrery.rollout.state import RolloutState
@@ -143,7 +145,8 @@ def _rollout_lines(home: Home, adoption: Adoption, span_ms: int, path: Path) -> 
     found = view(home, adoption.chain.world_id, now_ms)
     if found is not None:
         alone = alone_sentence(home, path, found.rollout.changed_at_ms)
-        yield from rollout_lines(found, adoption.chain, now_ms, alone=alone)
+        duties = duties_of(home, found, path)
+        yield from rollout_lines(found, adoption.chain, now_ms, alone=alone, duties=duties)
 
 
 def _lines(home: Home, span_ms: int, seen: str, path: Path) -> list[Text]:

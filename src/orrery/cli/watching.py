@@ -23,7 +23,7 @@ WatchOption = Annotated[
 ]
 
 
-def watch(lines: Callable[[], list[Text]]) -> None:
+def watch(lines: Callable[[], list[Text]], interval_s: float = INTERVAL_S) -> None:
     """Show lines until Ctrl-C: in place on a terminal, one view after another in a pipe."""
     from rich.console import Console, Group
     from rich.live import Live
@@ -35,7 +35,7 @@ def watch(lines: Callable[[], list[Text]]) -> None:
             while True:
                 output.print_lines(lines())
                 print(flush=True)
-                time.sleep(INTERVAL_S)
+                time.sleep(interval_s)
         console = Console(highlight=False)
         with Live(
             Group(*lines()),
@@ -45,17 +45,17 @@ def watch(lines: Callable[[], list[Text]]) -> None:
             redirect_stderr=False,
         ) as live:
             while True:
-                time.sleep(INTERVAL_S)
+                time.sleep(interval_s)
                 live.update(Group(*lines()), refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def watch_json(describe: Callable[[], object]) -> None:
+def watch_json(describe: Callable[[], object], interval_s: float = INTERVAL_S) -> None:
     """Print a value again and again until Ctrl-C, each time as one line of JSON."""
     try:
         while True:
             print(json.dumps(describe()), flush=True)
-            time.sleep(INTERVAL_S)
+            time.sleep(interval_s)
     except KeyboardInterrupt:
         return

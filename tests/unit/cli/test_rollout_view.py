@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orrery.cli.estimate import time_left_ms
+from orrery.cli.installing import Duties, due_of
 from orrery.cli.rollout_view import describe_span, rollout_lines, time_left_words
 from orrery.home import Home
 from orrery.home.rolling import CohortView, MissingNode, RolloutView
@@ -224,11 +225,22 @@ def test_what_must_stay_up_or_be_installed_is_said() -> None:
     view = seen(cohort(0, 0, now_ms=OPENED_MS), cohort(1, 2, now_ms=OPENED_MS))
     step = replace(view.order.plan.steps[0], old=(place,), install_last=(root.identity.address,))
     order = replace(view.order, plan=replace(view.order.plan, steps=(step,)))
-    lines = [
-        line.plain for line in rollout_lines(replace(view, order=order), CHAIN, OPENED_MS, alone="")
-    ]
+    seen_now = replace(view, order=order)
     name = f"{root.identity.address:010x}"
+
+    def shown(duties: Duties | None) -> list[str]:
+        told = rollout_lines(seen_now, CHAIN, OPENED_MS, alone="", duties=duties)
+        return [line.plain for line in told]
+
+    now, later = due_of(seen_now)
+    assert (now, later) == ((root.identity.address,), ())
+    here = Path()
+    lines = shown(Duties(now=now, home=here))
     assert f"install      on {name} what `orrery world export` writes" in lines
+    hosts = {root.identity.address: "root-1"}
+    assert "install      `orrery deploy root-1`" in shown(Duties(now=now, hosts=hosts, home=here))
+    by_itself = Duties(later=now, hosts=hosts, by_itself=True, home=here)
+    assert "install      with the last cohort, on root-1, by this command" in shown(by_itself)
     assert f"keep up      {name} at {root.endpoints[0]}, which nodes behind still need" in lines
 
 

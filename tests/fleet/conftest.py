@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fleet.bed import Bed
 from tests.fleet.sshd import Credentials, Sshd, why_no_sshd
 
 if TYPE_CHECKING:
@@ -41,3 +42,13 @@ def sshd(tmp_path: Path, ssh_home: Path, credentials: Credentials) -> Iterator[S
     """An sshd that lets us in."""
     with Sshd(tmp_path, credentials, {"HOME": str(ssh_home)}) as sshd:
         yield sshd
+
+
+@pytest.fixture
+def bed(tmp_path: Path, credentials: Credentials) -> Iterator[Bed]:
+    """A bed without hosts yet; nothing of it is left after the test."""
+    directory = tmp_path / "hosts"
+    directory.mkdir()
+    bed = Bed(directory, credentials)
+    yield bed
+    bed.end()

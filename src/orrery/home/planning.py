@@ -7,6 +7,7 @@ from orrery.errors import CustodyError, DecodeError, PlanError, UsageError
 from orrery.home.home import Home
 from orrery.home.resolving import ResolvedRoot, Resolver, resolve
 from orrery.home.settings import ChangeKind, Settings, WorldSettings
+from orrery.rollout.cautions import Warned, cautions
 from orrery.rollout.fleet import Fleet, Node
 from orrery.rollout.landscape import Landscape, PlaceState
 from orrery.rollout.order import Order
@@ -22,7 +23,9 @@ from orrery.worlds.chain import Chain
 from orrery.worlds.ordering import sort_roots
 
 _LATELY_MS = 600_000
-"""A root that works with a database says so more often."""
+"""A root that works with a database says so more often, and nodes that are there are seen so."""
+_LEAVING_MS = 86_400_000
+"""An official root that retired is switched off in this time, or is a node from then on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class Planned:
         fleet: Who has to follow.
         landscape: What is known of the roots.
         last_seen_ms: When each node of the fleet was seen last.
+        retired: Official roots that are roots no more and not heard from: the fleet exempts them.
         told: What a person said.
         answer: The plan, or why there is none.
     """
@@ -75,8 +79,16 @@ class Planned:
     fleet: Fleet
     landscape: Landscape
     last_seen_ms: dict[Address, int]
+    retired: tuple[Address, ...]
     told: Told
     answer: Plan | Refusal
+
+    @property
+    def cautions(self) -> tuple[Warned, ...]:
+        """What is to be said of the plan; nothing where there is none."""
+        if isinstance(self.answer, Refusal):
+            return ()
+        return cautions(self.answer, self.chain.newest, self.landscape.official)
 
     @property
     def order(self) -> Order:
@@ -155,8 +167,12 @@ def make_plan(
                 f"no node {format_address(address)} is known to hold a revision of {world.name!r}, "
                 "so it need not be exempt: leave it out, or look it up with `orrery nodes`"
             )
+    retired = _retired(home, chain, seen, now_ms)
     fleet = Fleet.of(
-        nodes, now_ms=now_ms, horizon_ms=settings.rollout.horizon_ms, exempt=told.exempt
+        nodes,
+        now_ms=now_ms,
+        horizon_ms=settings.rollout.horizon_ms,
+        exempt=(*told.exempt, *retired),
     )
     return Planned(
         settings=settings,
@@ -167,6 +183,7 @@ def make_plan(
         fleet=fleet,
         landscape=landscape,
         last_seen_ms=seen,
+        retired=retired,
         told=told,
         answer=plan(chain, wish, fleet, landscape),
     )
@@ -253,6 +270,39 @@ def _beside_the_chain(timestamp_ms: int, chain: Chain) -> int:
     while chain.revision_at(timestamp_ms) is not None:
         timestamp_ms += 1
     return timestamp_ms
+
+
+def _retired(
+    home: Home, chain: Chain, seen: Mapping[Address, int], now_ms: int
+) -> tuple[Address, ...]:
+    """Official roots that were switched off when they were roots no more.
+
+    One that goes on without being a root, as a network controller does, is a node like any other:
+    it is heard from now, or was a day after the rollout that let it go.
+
+    Args:
+        home: The home.
+        chain: What is published.
+        seen: When nodes that are no roots now were seen last.
+        now_ms: The clock.
+    """
+    last_listed = {
+        root.identity.address: number
+        for number, revision in enumerate(chain.revisions)
+        for root in revision.roots
+    }
+    rollouts = home.store.rollouts(world_id=chain.world_id)
+    found = []
+    for address in sorted(last_listed.keys() & seen.keys()):
+        if now_ms - seen[address] < _LATELY_MS or last_listed[address] + 1 >= len(chain.revisions):
+            continue
+        left_ms = chain.revisions[last_listed[address] + 1].timestamp_ms
+        for rollout in rollouts:
+            if rollout.created_at_ms <= left_ms <= (rollout.ended_at_ms or now_ms):
+                left_ms = rollout.ended_at_ms or now_ms
+        if seen[address] < left_ms + _LEAVING_MS:
+            found.append(address)
+    return tuple(found)
 
 
 # What is known of the roots

@@ -9,7 +9,9 @@ import pytest
 from orrery.errors import CustodyError, PlanError, UsageError
 from orrery.home import Home, SettingsEditor, publish, rotate_key
 from orrery.home.planning import Told, kinds_of_change, make_plan
+from orrery.home.rolling import begin, stop
 from orrery.home.settings import ChangeKind
+from orrery.rollout.cautions import Caution
 from orrery.rollout.fleet import Group, Standing
 from orrery.rollout.landscape import PlaceState
 from orrery.rollout.places import Place, Reach
@@ -63,7 +65,8 @@ def plan_of(home: Home, **told: object) -> Plan:
 def add_root(home: Home, software: str = "orrery", *endpoints: Endpoint) -> None:
     editor = SettingsEditor(home.settings_path.read_text())
     editor.add_root("home", "root-2", identity(1), endpoints or [OTHER])
-    text = editor.text().replace('name = "root-2"', f'name = "root-2"\nsoftware = "{software}"')
+    named = '\nname = "root-2"'
+    text = editor.text().replace(named, f'{named}\nsoftware = "{software}"', 1)
     home.save_settings(text)
 
 
@@ -216,6 +219,88 @@ def test_a_leaving_root_that_tells_what_nodes_tell_is_official(home: Home) -> No
     assert make_plan(home, "home", NOW_MS).landscape.official == {}
     with pytest.raises(UsageError, match="works with this home, so it runs Orrery"):
         make_plan(home, "home", NOW_MS, Told(official=(f"{leaving:010x}",)))
+
+
+@pytest.fixture
+def retired(home: Home) -> Address:
+    """An official root that is a root no more."""
+    add_root(home, "zerotier-one")
+    publish(home, "home", NOW_MS)
+    editor = SettingsEditor(home.settings_path.read_text())
+    editor.remove_root("home", "root-2")
+    home.save_settings(editor.text())
+    publish(home, "home", NOW_MS)
+    return identity(1).address
+
+
+@pytest.mark.parametrize(
+    ("seen_ms", "now_ms", "counts"),
+    [
+        pytest.param(0, 0, True, id="it still runs"),
+        pytest.param(0, 11 * 60_000, False, id="it fell silent"),
+        pytest.param(23 * 3_600_000, 3 * DAY_MS, False, id="switched off the day after"),
+        pytest.param(25 * 3_600_000, 3 * DAY_MS, True, id="it went on as a node"),
+        pytest.param(DAY_MS * 20, DAY_MS * 20, True, id="it came back"),
+    ],
+)
+def test_an_official_root_that_retired_counts_as_long_as_it_runs(
+    home: Home, retired: Address, seen_ms: int, now_ms: int, counts: bool
+) -> None:
+    see(home, ANNE, NOW_MS + now_ms)
+    see(home, retired, NOW_MS + seen_ms)
+    want(home, ONE)
+    planned = make_plan(home, "home", NOW_MS + now_ms)
+    assert planned.retired == (() if counts else (retired,))
+    nodes = {address for group in planned.fleet.counted for address in group.addresses}
+    assert nodes == ({ANNE, retired} if counts else {ANNE})
+    assert isinstance(planned.answer, Plan)
+    exempt = {address for group in planned.answer.exempt for address in group.addresses}
+    assert exempt == (set() if counts else {retired})
+
+
+def test_a_root_that_is_wanted_again_is_not_retired(home: Home, retired: Address) -> None:
+    see(home, retired)
+    add_root(home, "zerotier-one")
+    assert make_plan(home, "home", NOW_MS + DAY_MS).retired == ()
+
+
+def test_a_root_retires_when_the_rollout_that_lets_it_go_is_over(home: Home) -> None:
+    add_root(home, "zerotier-one")
+    publish(home, "home", NOW_MS)
+    editor = SettingsEditor(home.settings_path.read_text())
+    editor.remove_root("home", "root-2")
+    home.save_settings(editor.text())
+    order = make_plan(home, "home", NOW_MS).order
+    rollout = begin(home, "home", order, NOW_MS)
+    publish_beside(home)
+    official = identity(1).address
+    see(home, official, NOW_MS + 5 * DAY_MS)
+    stop(home, "home", NOW_MS + 5 * DAY_MS)
+    ended = home.store.rollout(rollout.number)
+    assert ended is not None
+    assert ended.ended_at_ms == NOW_MS + 5 * DAY_MS
+    assert make_plan(home, "home", NOW_MS + 6 * DAY_MS).retired == (official,)
+
+
+def publish_beside(home: Home) -> None:
+    """Store what a rollout would have published: without the second root."""
+    newest = planet(home)
+    only = replace(
+        newest,
+        timestamp_ms=newest.timestamp_ms + 1,
+        roots=tuple(root for root in newest.roots if root.identity == home.identity().public()),
+    )
+    signer = home.keys.signer_for(newest.id, newest.updates_must_be_signed_by)
+    home.store.add_revision(only.sign(signer), NOW_MS, "beside", after_ms=newest.timestamp_ms)
+
+
+def test_what_is_said_of_a_plan_belongs_to_it(home: Home) -> None:
+    want(home, ELSEWHERE)
+    (warned,) = make_plan(home, "home", NOW_MS).cautions
+    assert warned.caution is Caution.NOBODY_SEEN
+    see(home, ANNE)
+    assert make_plan(home, "home", NOW_MS).cautions == ()
+    assert make_plan(home, "home", NOW_MS, Told(gone=("root-1",))).cautions == ()
 
 
 def test_a_refused_plan_gives_no_order(home: Home) -> None:

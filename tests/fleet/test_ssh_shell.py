@@ -116,13 +116,21 @@ async def test_a_line_that_is_cut_on_the_way_there(
     async with reach(sshd, credentials) as shell:
         assert (await shell.run("true")).status == 0
         sshd.line.cut_at(to_host=to_host)
-        with pytest.raises(HostError, match=r"the connection to .* was lost"):
+        with pytest.raises(HostError, match=r"was lost|cannot be reached"):
             await shell.run(f"cat >{copy}", data)
         with pytest.raises(HostError, match="cannot be reached"):
             await shell.run("true")
         sshd.line.mend()
         assert await shell.run(f"cat >{copy}", data) == (0, b"", b"")
     assert copy.read_bytes() == data
+
+
+async def test_a_loss_between_two_commands(sshd: Sshd, credentials: Credentials) -> None:
+    async with reach(sshd, credentials) as shell:
+        assert (await shell.run("true")).status == 0
+        sshd.line.cut()
+        assert (await shell.run("echo again")).out == b"again\n"
+    assert sshd.line.accepted == 2
 
 
 async def test_a_line_that_is_cut_on_the_way_back(sshd: Sshd, credentials: Credentials) -> None:

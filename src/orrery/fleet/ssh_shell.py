@@ -71,8 +71,23 @@ class SshShell:
 
     async def run(self, command: str, data: bytes = b"", *, timeout_s: float = 30) -> Finished:
         """Run a command to its end; see `Shell.run`."""
-        connection = await self.connect()
         text = f"{{ {command}\n}}".encode()
+        connection = await self.connect()
+        try:
+            return await self._run(connection, text, data, timeout_s)
+        except asyncssh.ChannelOpenError as error:
+            if not connection.is_closed():
+                raise HostError(f"{self.where} does not run a command: {error.reason}") from None
+        # The connection had been lost without a sign until now: none of the command was sent.
+        connection = await self.connect()
+        try:
+            return await self._run(connection, text, data, timeout_s)
+        except asyncssh.ChannelOpenError as error:
+            raise HostError(f"{self.where} does not run a command: {error.reason}") from None
+
+    async def _run(
+        self, connection: asyncssh.SSHClientConnection, text: bytes, data: bytes, timeout_s: float
+    ) -> Finished:
         session = _Session(Collected(self.where))
         try:
             async with asyncio.timeout(timeout_s):
@@ -91,12 +106,8 @@ class SshShell:
                     _end(channel, session)
         except TimeoutError:
             raise too_late(self.where, timeout_s) from None
-        except asyncssh.ChannelOpenError as error:
-            if connection.is_closed():
-                raise HostError(
-                    f"the connection to {self.where} was lost before the command was sent"
-                ) from None
-            raise HostError(f"{self.where} does not run a command: {error.reason}") from None
+        except asyncssh.ChannelOpenError:
+            raise
         except (OSError, asyncssh.Error) as error:
             raise _lost(self.where, error) from None
 

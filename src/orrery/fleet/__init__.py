@@ -1,1 +1,36 @@
 """Other people's servers: official zerotier-one roots and nodes, on this machine or over SSH."""
+
+from orrery.fleet.campaign import deploy, look_at
+from orrery.fleet.looking import HostFile, HostView, Problem, Running, Unfinished, look
+from orrery.fleet.outcomes import Outcome, Progress, Result, Step
+from orrery.fleet.wanting import (
+    Act,
+    HostPlan,
+    Known,
+    Standing,
+    plan_for,
+    read_known,
+    standing_of,
+)
+
+__all__ = [
+    "Act",
+    "HostFile",
+    "HostPlan",
+    "HostView",
+    "Known",
+    "Outcome",
+    "Problem",
+    "Progress",
+    "Result",
+    "Running",
+    "Standing",
+    "Step",
+    "Unfinished",
+    "deploy",
+    "look",
+    "look_at",
+    "plan_for",
+    "read_known",
+    "standing_of",
+]

@@ -148,11 +148,14 @@ world_files() {
 # What the service says of itself.
 ask() {
     if [ -n "$container" ]; then
-        docker exec "$container" zerotier-cli "-D$home" "$1"
+        docker exec "$container" zerotier-cli "-D$home" "$@"
     elif command -v zerotier-cli >/dev/null 2>&1; then
-        zerotier-cli "-D$home" "$1"
+        zerotier-cli "-D$home" "$@"
+    elif command -v zerotier-one >/dev/null 2>&1; then
+        zerotier-one -q "-D$home" "$@"
     else
-        zerotier-one -q "-D$home" "$1"
+        echo 'zerotier-cli is missing'
+        return 127
     fi </dev/null 2>&1
 }
 
@@ -298,6 +301,12 @@ run() {
     if [ -n "$restart" ]; then
         go restarting || put_back "the journal cannot be written"
         restart_service || put_back "$problem"
+    else
+        # A node takes a moon from its file when it is told to orbit it, also a newer one.
+        for each in $orbits; do
+            answer=$(ask orbit "${each%:*}" "${each#*:}") ||
+                put_back "the service does not orbit moon ${each%:*}: $answer"
+        done
     fi
     go checking || put_back "the journal cannot be written"
     check "$wanted" || put_back "$problem"
@@ -313,9 +322,15 @@ put_back() {
     done
     sync
     [ -z "$left" ] || end stuck "$1; and the old files cannot be put back:$left"
-    [ -e "$txn/untouched" ] && end put-back "$1"
+    if [ -e "$txn/untouched" ]; then
+        for each in $orbits; do
+            # What was no file before was no moon of this node; this removes its file too.
+            [ -e "$backup/moons.d/000000${each%:*}.moon" ] || ask deorbit "${each%:*}"
+        done
+        end put-back "$1"
+    fi
     restart_service || end stuck "$1; the old files are back, but $problem"
-    [ -z "$before" ] || check "$before" || end stuck "$1; the old files are back, but $problem"
+    [ "$was_running" = no ] || check "$before" || end stuck "$1; the old files are back, but $problem"
     end put-back "$1"
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orrery.errors import DecodeError, OrreryError
 from orrery.fleet.host_script import HostScript, Record, one_line
@@ -123,6 +123,7 @@ class HostView:
         node: Its address.
         home: Its home on the host's disk, inside of the container where there is no other way.
         work: Where deploys keep their journal and backups there.
+        is_inside: Whether there is no way to its home but into the container.
         files: By name.
         planet: What its planet file holds, None when that is missing or damaged.
         moons: What its moon files hold, by id.
@@ -142,6 +143,7 @@ class HostView:
     node: Address | None = None
     home: str = ""
     work: str = ""
+    is_inside: bool = False
     files: Mapping[str, HostFile] = field(default_factory=dict)
     planet: World | None = None
     moons: Mapping[int, World] = field(default_factory=dict)
@@ -210,6 +212,7 @@ def read_view(
         node=_node(files, running),
         home=home if work else host.home,
         work=work or home,
+        is_inside=not work,
         files=files,
         planet=None if planet is None else _decoded(planet.data),
         moons=_moons(files),
@@ -220,13 +223,7 @@ def read_view(
         clock_skew_ms=_clock_skew(told, before_ms, after_ms),
         unfinished=_unfinished(told),
     )
-    return _with(view, tuple(_problems(host, view, told)))
-
-
-def _with(view: HostView, problems: tuple[Problem, ...]) -> HostView:
-    from dataclasses import replace
-
-    return replace(view, problems=problems)
+    return replace(view, problems=tuple(_problems(host, view, told)))
 
 
 # What the records say
@@ -345,11 +342,9 @@ def _unfinished(told: Mapping[str, Record]) -> Unfinished | None:
 # What is wrong
 
 
-def _problems(
-    host: HostSettings, view: HostView, told: Mapping[str, Record]
-) -> Iterator[Problem]:
+def _problems(host: HostSettings, view: HostView, told: Mapping[str, Record]) -> Iterator[Problem]:
     yield from _file_problems(host, view)
-    if 0 < view.disk_total_bytes and view.disk_free_bytes < _SHORT_OF_ROOM_BYTES:
+    if view.disk_total_bytes > 0 and view.disk_free_bytes < _SHORT_OF_ROOM_BYTES:
         free_kib = view.disk_free_bytes >> 10
         yield Problem("disk", f"the disk of {view.home} has {free_kib:,} KiB left: free some space")
     if abs(view.clock_skew_ms) > CLOCK_TOLERANCE_MS:
@@ -410,9 +405,8 @@ def _file_problems(host: HostSettings, view: HostView) -> Iterator[Problem]:
             )
         if each.data is not None and _is_world(name) and not _is_right(name, each.data):
             yield Problem("world-file", f"{name} is damaged: it holds no such World")
-    for name in ("planet", "identity.secret"):
-        if view.files and name not in view.files:
-            yield Problem("world-file", f"{view.home}/{name} is missing")
+    if view.files and "planet" not in view.files:
+        yield Problem("world-file", f"{view.home}/planet is missing")
 
 
 def _is_ours(name: str) -> bool:

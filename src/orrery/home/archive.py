@@ -40,6 +40,7 @@ _MODE = re.compile(r"0[0-7]{3}")
 _PATH = re.compile(
     r"orrery\.toml|orrery\.db|identity\.(secret|public)|planet|moons\.d/[0-9a-f]{16}\.moon"
     r"|keys\.d/[0-9a-f]{16}/(retired/)?[^/.][^/\0]*|backups/[^/.][^/\0]*"
+    r"|backups/hosts/[^/.][^/\0]*/[^/.][^/\0]*/(moons\.d/)?[^/.][^/\0]*"
 )
 
 

@@ -14,6 +14,7 @@
     lock                 held by the one process that changes any of this
     serve.lock           held by the one server of the home's own root
     serve.ROOT.lock      held by the one server of another root that shares this home
+    deploy.lock          held by the one deploy to hosts from this home
 
 The store is the truth about what is published; `planet` and the moon files follow it. A process
 that died between the two, or a program that wrote over a World file, is found and mended by the
@@ -57,6 +58,8 @@ ADOPTING_NAME = "adopt.unfinished"
 """Lies in a home whose `adopt` has not come to its end."""
 SERVE_LOCK_NAME = "serve.lock"
 """Locked by the server of a home."""
+DEPLOY_LOCK_NAME = "deploy.lock"
+"""Locked by a deploy to hosts."""
 _SERVE_WAIT_S = 1
 """Longer than another process takes to look whether a server is there."""
 
@@ -195,6 +198,19 @@ class Home:
             name,
             _SERVE_WAIT_S,
             f"another `orrery serve` has {called(self.path)}{which}; stop that one first",
+        )
+
+    def start_deploying(self) -> FileLock:
+        """Become the one deploy to hosts from this home, until the lock returned is released.
+
+        Raises:
+            ConflictError: Another deploy goes on.
+            UnreadableError: The lock file cannot be made or opened.
+        """
+        return self._take_lock(
+            DEPLOY_LOCK_NAME,
+            _SERVE_WAIT_S,
+            f"another `orrery deploy` from {called(self.path)} goes on; let it come to its end",
         )
 
     @property

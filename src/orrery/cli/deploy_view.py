@@ -31,18 +31,19 @@ _WORDS = {
 _DOES = {
     Step.CONNECT: "connecting",
     Step.LOOK: "looking at what is there",
-    Step.WAIT: "waiting",
-    Step.MEND: "ending what an earlier deploy began",
+    Step.WAIT: "waiting for its turn",
+    Step.MEND: "ending a deploy that was cut off",
     Step.BACK_UP: "backing up what is there",
     Step.UPLOAD: "copying the World files",
     Step.INSTALL: "installing",
     Step.RESTART: "restarting zerotier-one",
     Step.CHECK: "waiting until it is back",
     Step.PUT_BACK: "putting back what was there",
-    Step.ORBIT: "letting it orbit a moon",
 }
-_BEGUN = frozenset((Step.MEND, Step.INSTALL, Step.RESTART, Step.CHECK, Step.PUT_BACK, Step.ORBIT))
+_BEGUN = frozenset((Step.MEND, Step.INSTALL, Step.RESTART, Step.CHECK, Step.PUT_BACK))
 """From when on a host goes on by itself, whether anybody looks on or not."""
+_UNTOLD = frozenset((Step.WAIT, Step.CONNECT, Step.LOOK, Step.DONE))
+"""Nothing is done at these, so they are worth no line of a log; how it ended stands elsewhere."""
 _LONG_MS = 3_000
 """After this long it is said for how long."""
 _WIDEST_NAME = 24
@@ -88,7 +89,7 @@ class Course:
             return
         since_ms = self._now_ms() if before is None or before.step is not step else before.since_ms
         self._at[host] = At(step, words, since_ms)
-        if self._tell is not None and step is not Step.DONE:
+        if self._tell is not None and step not in _UNTOLD:
             self._tell(f"{host}: {_does(self._at[host])}")
 
     def lines(self, room: int) -> Iterator[Text]:
@@ -131,7 +132,7 @@ class Course:
     def _words(self, name: str) -> Text:
         at = self._at.get(name)
         if at is None:
-            return Text("its turn comes", style="dim")
+            return Text(_DOES[Step.WAIT], style="dim")
         if at.step is Step.DONE:
             return Text(at.words)
         age_ms = self._now_ms() - at.since_ms
@@ -140,8 +141,8 @@ class Course:
 
 
 def _does(at: At) -> str:
-    """What is done at a step; words of its own say it better."""
-    return at.words or _DOES.get(at.step, str(at.step))
+    """What is done at a step."""
+    return f"{_DOES[at.step]}: {at.words}" if at.words else _DOES[at.step]
 
 
 def interrupted_sentences(course: Course, again: str) -> Iterator[str]:

@@ -143,12 +143,6 @@ def _follow(
         hosts = None if installer is None else installer.hosts
         return duties_of(home, seen, path, hosts=hosts, by_itself=installer is not None)
 
-    def look() -> RolloutView:
-        seen = _look(home, world.id)
-        if installer is not None:
-            installer.look(seen, duties(seen))
-        return seen
-
     def is_working() -> bool:
         return installer is not None and installer.is_working
 
@@ -159,7 +153,12 @@ def _follow(
         return [*shown, *(() if installer is None else installer.lines())]
 
     def until_over(show: Callable[[RolloutView], None]) -> RolloutView:
-        return _until_over(look, show, is_working)
+        def show_and_install(seen: RolloutView) -> None:
+            show(seen)
+            if installer is not None:
+                installer.look(seen, duties(seen))
+
+        return _until_over(home, world.id, show_and_install, is_working)
 
     if quiet:
         return until_over(lambda seen: None)
@@ -187,15 +186,17 @@ def _follow(
 
 
 def _until_over(
-    look: Callable[[], RolloutView],
+    home: Home,
+    world_id: int,
     show: Callable[[RolloutView], None],
     is_working: Callable[[], bool],
 ) -> RolloutView:
     """Look again and again until there is nothing more to be seen.
 
     Args:
-        look: At the rollout as it stands.
-        show: What was seen.
+        home: The home.
+        world_id: Whose rollout.
+        show: Called with what was seen.
         is_working: Whether something is being done here that is to be waited for all the same.
     """
     from orrery.rollout.state import RolloutState
@@ -203,7 +204,7 @@ def _until_over(
     alone_since_s = time.monotonic()
     while True:
         began_s = time.monotonic()
-        seen, is_at_work = look(), is_working()
+        seen, is_at_work = _look(home, world_id), is_working()
         show(seen)
         ends = seen.rollout.state.is_over or seen.rollout.state is RolloutState.PAUSED
         if ends and not is_at_work:

@@ -120,7 +120,7 @@ def _tell_next(looked: Sequence[Looked], home: Path, *, named: bool) -> None:
     from orrery.cli.hosting import deploy_command
     from orrery.cli.hosts_view import is_left
 
-    left = [each.view.name for each in looked if is_left(each.plan)]
+    left = [each.view.name for each in looked if is_left(each)]
     if left:
         every = not named and len(left) == len(looked)
         output.say(f"next: {deploy_command(() if every else left, home)}")

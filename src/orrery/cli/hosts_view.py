@@ -12,11 +12,13 @@ from orrery.cli import output
 from orrery.cli.versions import SoftwareVersion, read_version
 from orrery.errors import DecodeError
 from orrery.fleet import Act
+from orrery.fleet.local_shell import LocalShell
 from orrery.spans import format_age
 from orrery.wire.address import format_address
+from orrery.wire.world import WorldType
 
 if TYPE_CHECKING:
-    from orrery.fleet import HostPlan, HostView, Standing
+    from orrery.fleet import HostPlan, HostView, Problem, Standing
     from orrery.wire.address import Address
 
 _LONGEST_NAME = 12
@@ -31,6 +33,7 @@ _STYLES = {
     Act.ORBIT: "yellow",
     Act.REFUSED: "red",
 }
+_PROBLEM_STYLES = {"service": "red"}
 _GAP = 2
 
 
@@ -166,6 +169,7 @@ def _describe_standing(standing: Standing) -> dict[str, Any]:
         "id": f"{standing.world.id:016x}",
         "type": standing.world.type.name.lower(),
         "revision": standing.number,
+        "wanted": standing.target,
         "revisions": standing.of,
         "wanted_ms": standing.world.timestamp_ms,
         "newest_ms": standing.newest.timestamp_ms,
@@ -177,9 +181,14 @@ def _describe_standing(standing: Standing) -> dict[str, Any]:
     }
 
 
-def is_left(plan: HostPlan | None) -> bool:
+def is_left(looked: Looked) -> bool:
     """Whether a deploy has something to do on a host."""
-    return plan is not None and not plan.refusal and not plan.is_done
+    view, plan = looked
+    if plan is None or plan.refusal:
+        return False
+    acts = {each.act for each in plan.standings}
+    is_cut_off = view.unfinished is not None and not view.unfinished.is_alive
+    return is_cut_off or bool(acts - {Act.NOTHING, Act.REFUSED})
 
 
 def describe_size(size_bytes: int) -> str:
@@ -208,7 +217,7 @@ def _row(looked: Looked, names: Sequence[str]) -> list[Text]:
         Text(view.name),
         Text("-" if view.node is None else format_address(view.node)),
         Text("root" if plan is not None and plan.is_root else "node" if view.is_reached else ""),
-        *(_held(standing.get(name), is_known=view.running is not None) for name in names),
+        *(_held(standing.get(name), view) for name in names),
         _state(view),
         Text("-" if view.running is None else view.running.version),
         Text(describe_size(view.disk_free_bytes) if view.is_reached else "-"),
@@ -230,16 +239,18 @@ def _fitting(rows: Sequence[Sequence[Text]], width: int) -> list[int]:
     return columns
 
 
-def _held(standing: Standing | None, *, is_known: bool) -> Text:
+def _held(standing: Standing | None, view: HostView) -> Text:
     """Which revision of how many, in one word: `2/3`, or what else is there."""
     if standing is None:
         return Text("-", style="dim")
     style = _STYLES[standing.act]
     if standing.number is not None:
         return Text(f"{standing.number}/{standing.of}", style=style)
-    if standing.running_ms == 0:
+    world, running = standing.world, view.running
+    if running is not None and running.moons.get(world.id) == 0:
         return Text("waits", style=style)
-    if standing.file is not None or (standing.running_ms is not None and is_known):
+    has_planet = running is not None and world.type is WorldType.PLANET
+    if has_planet or standing.running_ms is not None or standing.file is not None:
         return Text("other", style=style)
     return Text("none", style=style)
 
@@ -267,28 +278,47 @@ def _troubles(looked: Looked, newest: Newer | None, now_ms: int) -> Iterator[tup
     if not view.is_reached:
         yield view.error, "red"
         return
-    if view.running_error:
-        yield view.running_error, "red"
     if plan is not None and plan.refusal:
         yield plan.refusal, "red"
     for standing in _standings(plan):
         if standing.act is not Act.NOTHING:
-            yield f"{standing.name}: {standing.sentence}", _STYLES[standing.act]
-    if view.unfinished is not None:
-        unfinished = view.unfinished
-        age = format_age(now_ms + view.clock_skew_ms - unfinished.since_ms)
-        what = f"a deploy of {unfinished.by} ({unfinished.state})"
-        if unfinished.is_alive:
-            yield f"{what} goes on there since {age}", "yellow"
-        else:
-            yield f"{what} was cut off {age} ago: the next deploy ends it", "yellow"
+            yield f"{standing.name}: {_standing_words(standing)}", _STYLES[standing.act]
+    unfinished = view.unfinished
+    if unfinished is not None and unfinished.is_alive:
+        age = format_age(now_ms - unfinished.since_ms)
+        yield f"{unfinished.by} has been deploying there for {age} ({unfinished.state})", "yellow"
     for problem in view.problems:
-        mend = f": there, run {problem.mend}" if problem.mend else ""
-        yield f"{problem.sentence}{mend}", "yellow"
+        if plan is None or problem.sentence != plan.refusal:
+            yield _problem_words(problem, view), _PROBLEM_STYLES.get(problem.code, "yellow")
     if newest is not None and _is_outdated(view, newest) and view.running is not None:
         run = "1 node runs" if newest.nodes == 1 else f"{newest.nodes:,} nodes run"
         version = ".".join(map(str, newest.version))
         yield f"it runs zerotier-one {view.running.version}, and {run} {version}", "yellow"
+
+
+def _standing_words(standing: Standing) -> str:
+    """What is not so yet; what a deploy would do about it is for the deploy to say."""
+    number, target = standing.number, standing.target
+    held = "none of its revisions" if number is None else f"revision {number}"
+    match standing.act:
+        case Act.REFUSED | Act.NOTHING:
+            return standing.sentence
+        case Act.REPAIR:
+            return f"the service holds revision {target}, and the file does not"
+        case Act.RESTART:
+            return f"revision {target} is in the file, and the service holds {held}"
+        case Act.INSTALL | Act.ORBIT:
+            return f"it holds {held}, and is to hold revision {target}"
+
+
+def _problem_words(problem: Problem, view: HostView) -> str:
+    """What is wrong, and the command that mends it: most of them are for the host."""
+    if problem.code == "cut-off":
+        return f"{problem.sentence}: the next deploy ends it"
+    if not problem.mend:
+        return problem.sentence
+    there = "" if view.where == LocalShell.where else "there, "
+    return f"{problem.sentence}: {there}run {problem.mend}"
 
 
 def _is_outdated(view: HostView, newest: Newer) -> bool:

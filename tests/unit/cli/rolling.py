@@ -87,11 +87,11 @@ class Conductor:
 
     def __init__(self, home: Home, *turns: Callable[[], None]) -> None:
         self._home = home
-        self._turns = list(turns)
+        self.turns = list(turns)
         self.lease = home.store.acquire_lease("conductor", "a test", now_ms(), 3_600_000)
 
     def __call__(self, _: float) -> None:
-        turn = self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
+        turn = self.turns.pop(0) if len(self.turns) > 1 else self.turns[0]
         turn()
 
     def change(self, progress: dict[str, object] | None = None, **values: object) -> None:

@@ -54,6 +54,7 @@ def backup(
     from orrery.errors import UsageError
     from orrery.home import Home, wall_clock_ms
     from orrery.home.backing_up import file_name, take
+    from orrery.home.publishing import user_name
 
     if recipient and passphrase_file is not None:
         raise UsageError("seal it with a passphrase or to recipients: leave one of the two out")
@@ -79,6 +80,10 @@ def backup(
     write_output(
         place, _seal(taken.archive.pack(), recipients, passphrase), secret=True, is_text=False
     )
+    # What was never written is not remembered; `orrery doctor` goes by it.
+    with Home.open(home) as reader:
+        told = "standard output" if place == STANDARD else str(Path(place).absolute())
+        reader.store.audit(now_ms, user_name(), "backup", told)
     for name in taken.left_out:
         output.warn(f"{name} is no part of a home, and not in the backup")
     if place == STANDARD:

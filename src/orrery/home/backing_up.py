@@ -27,14 +27,15 @@ from orrery.home.unsettled import MARK_NAME
 from orrery.store.copying import snapshot
 from orrery.wire.address import Address, format_address
 
-Kind = Literal["scheduled", "signing"]
-"""Why a backup was made by itself: its time had come, or something was about to be signed."""
+Kind = Literal["scheduled", "signing", "deploying"]
+"""Why a backup was made by itself: its time had come, or something was about to be signed, or to be
+put onto other hosts."""
 
 _FOLDERS = ("moons.d", "keys.d", "backups")
 _SECRET_BYTES = 1 << 20
-_NAME = re.compile(r"orrery-([0-9a-f]{10})-(\d{8}T\d{9}Z)(\.(scheduled|signing))?\.age")
+_NAME = re.compile(r"orrery-([0-9a-f]{10})-(\d{8}T\d{9}Z)(\.(scheduled|signing|deploying))?\.age")
 _TECHNICAL = re.compile(
-    rf"lock|serve(\.[0-9a-f]{{10}})?\.lock|{re.escape(DATABASE_NAME)}(-wal|-shm|-journal)?"
+    rf"lock|deploy\.lock|serve(\.[0-9a-f]{{10}})?\.lock|{re.escape(DATABASE_NAME)}(-wal|-shm|-journal)?"
     rf"|{re.escape(UNFINISHED_NAME)}|{re.escape(MARK_NAME)}"
 )
 
@@ -190,6 +191,19 @@ def made(folder: Path, root: Address, kind: Kind) -> list[Path]:
         return []
     except OSError as error:
         raise unreadable(folder, "read", error) from error
+
+
+def made_at_ms(name: str, root: Address | None) -> int | None:
+    """When the backup with this file name was made, by whomever; None for another file.
+
+    Args:
+        name: Of the file, without its directory.
+        root: Whose backup it must be; anybody's where that is not known.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None or (root is not None and found[1] != format_address(root)):
+        return None
+    return _time_ms(found[2])
 
 
 def due_in_ms(home: Home, wanted: BackupSettings, now_ms: int) -> int:

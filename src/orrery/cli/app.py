@@ -18,8 +18,11 @@ from orrery.cli.adopt import adopt
 from orrery.cli.apply import apply
 from orrery.cli.backup import backup
 from orrery.cli.demo import demo
+from orrery.cli.deploy import deploy
+from orrery.cli.doctor import doctor
 from orrery.cli.failures import report
 from orrery.cli.forecast import forecast
+from orrery.cli.hosts import hosts
 from orrery.cli.init import init
 from orrery.cli.nodes import nodes
 from orrery.cli.plan import plan
@@ -48,6 +51,9 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("publish", publish),
     ("status", status),
     ("nodes", nodes),
+    ("hosts", hosts),
+    ("deploy", deploy),
+    ("doctor", doctor),
     ("backup", backup),
     ("restore", restore),
     ("rehearse", rehearse),

@@ -112,6 +112,7 @@ def _describe(home: Home, span_ms: int, path: Path) -> dict[str, Any]:
     return {
         "home": str(home.path.resolve()),
         "serving": home.is_served,
+        "restored": _describe_restored(home),
         "nodes": home.store.count_nodes(seen_since_ms=home.clock() - span_ms),
         "worlds": worlds,
     }
@@ -153,7 +154,7 @@ def _lines(home: Home, span_ms: int, seen: str, path: Path) -> list[Text]:
     from rich.text import Text
 
     state = ("running", "green") if home.is_served else ("not running: orrery serve", "yellow")
-    lines = [Text.assemble("server  ", state)]
+    lines = [Text.assemble("server  ", state), *_restored_lines(home, path)]
     adoptions = _adoptions(home, span_ms)
     if not adoptions:
         lines.append(Text("no World is published yet: orrery publish"))
@@ -162,6 +163,30 @@ def _lines(home: Home, span_ms: int, seen: str, path: Path) -> list[Text]:
         lines += [Text(), *_world_lines(adoption, seen, seen_in_all)]
         lines += _rollout_lines(home, adoption, span_ms, path)
     return lines
+
+
+def _restored_lines(home: Home, path: Path) -> Iterator[Text]:
+    """That the home signs nothing yet, where it was restored and that is not finished."""
+    from rich.text import Text
+
+    from orrery.cli import output
+    from orrery.cli.homes import home_option
+    from orrery.home.unsettled import read_mark
+
+    mark = read_mark(home.path)
+    if mark is None:
+        return
+    yield Text(f"restored from a backup of {output.iso_time(mark.made_at_ms)}, and signs nothing")
+    yield Text(f"before: orrery restore --finish{home_option(path)}", style="yellow")
+
+
+def _describe_restored(home: Home) -> dict[str, Any] | None:
+    from orrery.home.unsettled import read_mark
+
+    mark = read_mark(home.path)
+    if mark is None:
+        return None
+    return {"made_at_ms": mark.made_at_ms, "restored_at_ms": mark.restored_at_ms}
 
 
 def _world_lines(adoption: Adoption, seen: str, seen_in_all: int) -> list[Text]:

@@ -1,0 +1,103 @@
+"""Hosts: servers with an official zerotier-one that `orrery deploy` looks after."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orrery.doctor.checks.serving import ssh
+from orrery.doctor.commands import Commands, install_part, quote_name
+from orrery.doctor.finding import Finding, Level, problem, warning
+from orrery.doctor.snapshot import Snapshot
+from orrery.home.settings import HostSettings
+from orrery.spans import format_age
+
+if TYPE_CHECKING:
+    from orrery.fleet import HostPlan, HostView
+
+_LEVELS = {"clock": Level.WARNING, "version": Level.NOTE, "volatile": Level.WARNING}
+"""All else that is wrong on a host is a problem."""
+_CLOCKS = 2
+_SKEW_MS = 60_000
+
+
+def check_hosts(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
+    """What was seen on each host, and what they have in common."""
+    hosts = snapshot.hosts
+    if hosts.missing_part:
+        yield problem(
+            "part-missing",
+            "hosts of orrery.toml are reached by ssh, and the part of Orrery that does is not "
+            "installed",
+            install_part(hosts.missing_part),
+        )
+    if hosts.refusal:
+        yield problem("hosts", hosts.refusal, commands.edit(snapshot.settings_path, hosts.refusal))
+    settings = {} if snapshot.settings is None else {h.name: h for h in snapshot.settings.hosts}
+    skewed = [view for view in hosts.views if abs(view.clock_skew_ms) > _SKEW_MS]
+    ours = len(skewed) >= _CLOCKS and len(skewed) == sum(view.is_reached for view in hosts.views)
+    if ours:
+        yield problem(
+            "clock-differs",
+            f"the clocks of all {len(skewed)} hosts differ from the one here by a minute and more, "
+            "so it is this one that is wrong",
+            "timedatectl set-ntp true",
+        )
+    for view in hosts.views:
+        yield from _of_a_host(
+            view, settings[view.name], hosts.standings.get(view.name), commands, ours=ours
+        )
+
+
+def _of_a_host(
+    view: HostView,
+    host: HostSettings,
+    plan: HostPlan | None,
+    commands: Commands,
+    *,
+    ours: bool,
+) -> Iterator[Finding]:
+    name = quote_name(host.name)
+    if not view.is_reached:
+        yield problem(
+            "host-unreachable",
+            f"host {host.name} cannot be looked at: {view.error}",
+            f"{ssh(host)} true",
+        )
+        return
+    deploy = commands.orrery(f"deploy {name}")
+    unfinished = view.unfinished
+    if unfinished is not None and not unfinished.is_alive:
+        age = format_age(view.looked_at_ms + view.clock_skew_ms - unfinished.since_ms)
+        yield problem(
+            "host-unfinished",
+            f"on host {host.name} a deploy by {unfinished.by} was cut off {age} ago while it was "
+            f"{unfinished.state}: the next one ends it or takes it back",
+            deploy,
+        )
+    elif plan is not None and not plan.is_done and unfinished is None:
+        refused = [plan.refusal] if plan.refusal else []
+        refused += [each.sentence for each in plan.standings if each.act == "refused"]
+        if refused:
+            yield warning("host-refused", f"host {host.name}: {'; '.join(refused)}", deploy)
+        else:
+            todo = "; ".join(
+                f"{each.name}: {each.sentence}" for each in plan.standings if each.act != "nothing"
+            )
+            yield problem(
+                "host-behind", f"host {host.name} does not hold what it should: {todo}", deploy
+            )
+    for found in view.problems:
+        if found.code == "cut-off" or (found.code == "clock" and ours):
+            continue  # told above
+        level = _LEVELS.get(found.code, Level.PROBLEM)
+        mend = (_on(host, found.mend),) if found.mend else (deploy,)
+        yield Finding(f"host-{found.code}", level, f"host {host.name}: {found.sentence}", mend)
+
+
+def _on(host: HostSettings, command: str) -> str:
+    """A command for a host, to be run from here."""
+    if host.ssh is None:
+        return command
+    return f"{ssh(host)} {shlex.quote(command)}"

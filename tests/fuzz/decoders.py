@@ -11,6 +11,7 @@ from typing import Any
 
 from orrery.errors import DecodeError, UsageError, VerifyError
 from orrery.wire.address import format_address, parse_address
+from orrery.wire.cached_peer import CachedPeer
 from orrery.wire.cipher import SharedKeys
 from orrery.wire.cursor import Reader
 from orrery.wire.endpoint import Endpoint
@@ -27,6 +28,7 @@ from orrery.wire.verbs import (
     PushDirectPaths,
     Rendezvous,
     UserMessage,
+    Version,
     decode_addresses,
     decode_identities,
     decode_multicast_like,
@@ -225,6 +227,16 @@ def _files() -> tuple[bytes, ...]:
 
 
 @cache
+def _cached_peers() -> tuple[bytes, ...]:
+    """As a zerotier-one writes them, with a few paths and without."""
+    places = tuple(map(Endpoint.from_text, ("203.0.113.7/9993", "2001:db8::7/29994")))
+    return tuple(
+        CachedPeer(Identity.from_string(case["public"]), 13, Version(1, 14, 1), where).encode()
+        for case in load("identities.json")["valid"][:3]
+        for where in (places, places[1:], ())
+    )
+
+
 def targets() -> tuple[Target, ...]:
     """All decoders."""
     worlds = _worlds()
@@ -309,6 +321,7 @@ def targets() -> tuple[Target, ...]:
             _check_endpoint,
             tuple(Endpoint.parse_as_node(text.decode()).encode() for text in endpoints[:20]),
         ),
+        Target("cached peer", _fix_point(CachedPeer.decode, CachedPeer.encode), _cached_peers()),
         Target("endpoint text", _check_endpoint_text, endpoints),
         Target("address", _check_address, (b"8056c2e21c", b" 00FFee1234\n"), 1),
         Target("signing key", _check_signing_key, (key,), 1),

@@ -61,7 +61,8 @@ def serve(
     from orrery.cli.homes import given_passphrase_provider
     from orrery.custody import read_identity_secret
     from orrery.errors import UsageError
-    from orrery.home import Home
+    from orrery.home import Home, wall_clock_ms
+    from orrery.home.acquaintances import acquaintances
     from orrery.server.logs import LEVELS, configure_logs
     from orrery.server.service import Server
 
@@ -71,7 +72,13 @@ def serve(
         opened.release()
         root = opened.identity() if identity is None else read_identity_secret(identity)
         open_again = partial(Home.open, home, passphrase=given_passphrase_provider(passphrase_file))
-        options = replace(_options(opened, listen, push), open_home=open_again)
+        options = replace(
+            _options(opened, listen, push),
+            open_home=open_again,
+            acquaintances=(
+                partial(acquaintances, opened.path, wall_clock_ms()) if identity is None else None
+            ),
+        )
         with opened.start_serving(None if identity is None else root.address):
             configure_logs(log_level)
             _tell_state(opened, options, root)

@@ -19,6 +19,7 @@ from orrery.home import Home
 from orrery.server.backups import Backups
 from orrery.server.clock import Clock
 from orrery.server.conducting import Conducting
+from orrery.server.greeting import Greeting, greet, greetings_of
 from orrery.server.logs import Trouble
 from orrery.server.recorder import Recorder
 from orrery.server.supervisor import notify, watchdog_interval_s
@@ -31,6 +32,7 @@ from orrery.vl1.push import PushSettings
 from orrery.vl1.root import RootLimits, RootNode
 from orrery.vl1.root_peer import KnownNode
 from orrery.wire.address import Address, format_address
+from orrery.wire.cached_peer import CachedPeer
 from orrery.wire.cursor import Reader
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
@@ -65,6 +67,8 @@ class ServeOptions:
         keep_surroundings: writes down what became of that planet.
         open_home: opens the home once more, to conduct its rollouts and to back it up; without it
             others do.
+        acquaintances: nodes that another one knew whose place this root has taken; called in a
+            thread.
     """
 
     listen: tuple[Endpoint, ...]
@@ -75,6 +79,7 @@ class ServeOptions:
     surroundings: World | None = None
     keep_surroundings: Callable[[World], None] | None = None
     open_home: Callable[[], Home] | None = None
+    acquaintances: Callable[[], Iterator[CachedPeer]] | None = None
 
 
 class Server:
@@ -130,9 +135,12 @@ class Server:
             limits=self._options.limits,
             surroundings=self._options.surroundings,
         )
-        known = await asyncio.to_thread(self._store.nodes, limit=self._options.limits.peers)
-        for node in reversed(known):  # those seen last are kept for longest
-            self._root.learn(_known_node(node))
+        stored = await asyncio.to_thread(self._store.nodes, limit=self._options.limits.peers)
+        known = [(record, _known_node(record)) for record in stored]
+        for _, node in reversed(known):  # those seen last are kept for longest
+            self._root.learn(node)
+        wall_ms = self._clock.wall_ms(self._clock.now_ms())
+        greetings = greetings_of(known, table, self._identity.address, wall_ms)
         self._sockets = UdpSockets(self._options.listen, self._on_datagram, self._flush)
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="proof")
         for bound in self._sockets.sockets:
@@ -149,6 +157,7 @@ class Server:
                     ("surroundings", self._keep_surroundings()),
                     ("conductor", self._conduct()),
                     ("backups", self._back_up()),
+                    ("greeting", self._greet(greetings)),
                     ("watchdog", self._feed_watchdog()),
                 )
             ),
@@ -374,6 +383,23 @@ class Server:
                 self._options.open_home, lambda: self._clock.wall_ms(self._clock.now_ms())
             ).run()
         await asyncio.Event().wait()
+
+    async def _greet(self, before: Iterable[Greeting]) -> None:
+        greeted = 0
+        with self._surviving():
+            greeted = await greet(before, self._options.acquaintances, self._say_hello)
+        if greeted:
+            log.info("greeted", nodes=greeted)
+        await asyncio.Event().wait()
+
+    def _say_hello(self, greetings: Iterable[Greeting]) -> int:
+        now_ms = self._clock.now_ms()
+        greeted = 0
+        with self._surviving():
+            for node, endpoints in greetings:
+                greeted += self._root.greet(node, endpoints, now_ms)
+            self._flush()
+        return greeted
 
     def _ask_nodes(self, addresses: Iterable[Address]) -> None:
         with self._surviving():

@@ -206,6 +206,31 @@ class RootNode(Node[RootPeer]):
         if len(self._recalled) > self._limits.peers:
             self._recalled.popitem(last=False)
 
+    def greet(self, node: KnownNode, endpoints: Iterable[Endpoint], now_ms: int) -> bool:
+        """Say HELLO to a node where it was heard before, and ask what it holds.
+
+        By itself it says its next HELLO when that is due. It is reported as seen when it answers.
+        One that has come already is left alone, and so are the other roots.
+
+        Returns:
+            Whether it is greeted.
+        """
+        address = node.identity.address
+        if address == self.address or address in self._upstreams:
+            return False
+        peer = self._peer(address)
+        if peer is None:
+            self._admit(node.identity, self.identity.agree(node.identity), now_ms)
+            peer = self._peers[address]
+        if peer.identity != node.identity or peer.best_path(now_ms) is not None:
+            return False
+        peer.asked = set()
+        planet = WorldHeld(self._planet.id, 0)
+        moons = tuple(WorldHeld(moon.id, 0) for moon in self._moons)
+        for endpoint in endpoints:
+            self._send_hello(peer, Path(endpoint, ANY_SOCKET), now_ms, planet, moons)
+        return True
+
     def ask(self, addresses: Iterable[Address], now_ms: int) -> int:
         """Ask nodes now what they hold, and report those who answer as seen.
 
@@ -576,6 +601,8 @@ class RootNode(Node[RootPeer]):
             for world in answer.worlds:
                 held = WorldHeld(world.id, world.timestamp_ms)
                 self._note_held(peer, held, How.PROBE, now_ms, world)
+                if world.type is WorldType.PLANET and not peer.planet.id:
+                    peer.planet = held
                 if peer.address in self._upstreams:
                     self._follow(world)
         elif ok.verb == Verb.WHOIS and peer.address in self._upstreams:

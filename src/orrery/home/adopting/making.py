@@ -14,6 +14,7 @@ from orrery.custody import read_identity_secret, write_identity
 from orrery.custody.durable import make_directory, remove, unreadable, write_file
 from orrery.custody.identity_file import SECRET_NAME
 from orrery.errors import ConflictError, PlanError, UsageError
+from orrery.home.acquaintances import keep_acquaintances
 from orrery.home.adopting.judging import Findings, WorldFound
 from orrery.home.adopting.recognizing import IdentityFile
 from orrery.home.adopting.wanting import adopted_text
@@ -247,6 +248,7 @@ def adopt(
             _add_revision(home, found, now_ms)
         if findings.surroundings is not None:
             write_file(path / PLANET_NAME, findings.surroundings.encode(), 0o644, home.owner)
+        _keep_acquaintances(home, choice, now_ms)
         home.recover()  # writes the World files
         remove(path / ADOPTING_NAME)
     except BaseException:
@@ -322,6 +324,14 @@ def _keep_keys(home: Home, found: WorldFound) -> None:
         home.keys.put(world_id, found.next_signer.key, "current")
     if found.signer is not None:
         home.keys.put(world_id, found.signer.key, "retired")
+
+
+def _keep_acquaintances(home: Home, choice: Choice, now_ms: int) -> None:
+    """Who takes a root's place goes on with those that it knew."""
+    if choice.role is Role.IN_PLACE and choice.found is not None:
+        secret = choice.found.source.path
+        if secret is not None:
+            keep_acquaintances(home, secret.parent, now_ms)
 
 
 def _add_revision(home: Home, found: WorldFound, now_ms: int) -> None:

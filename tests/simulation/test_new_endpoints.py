@@ -6,7 +6,7 @@ import pytest
 
 from orrery.lab.chains import root_of, table_of
 from orrery.lab.identities import make_unproven_identity
-from orrery.lab.network import Nat
+from orrery.lab.network import Host, Nat
 from orrery.vl1.events import Introduced, NodeSeen
 from orrery.vl1.root import RootNode
 from orrery.vl1.root_peer import KnownNode
@@ -14,6 +14,7 @@ from orrery.wire.endpoint import Endpoint
 from tests.simulation.scene import ROOT_ENDPOINT, SECOND_ENDPOINT, Scene, leaf_of
 
 IPV6 = Endpoint.from_text("[2001:db8::1]:9993")
+THIRD_ENDPOINT = Endpoint.from_text("20.0.2.1/9993")
 
 
 def scene_with_both(*, rotations: int = 0) -> Scene:
@@ -48,6 +49,25 @@ def test_a_revision_without_a_new_endpoint_brings_nobody_anywhere() -> None:
     scene.network.run_for(1_000)
     assert scene.all_hold(scene.maker.newest)
     assert all(len(host.events_of(Introduced)) == 1 for host in scene.leaves)
+
+
+def test_leaves_are_brought_to_new_endpoints_of_the_other_roots_that_they_know() -> None:
+    scene = Scene()
+    own, other = root_of(scene.root_identity, ROOT_ENDPOINT), make_unproven_identity("other root")
+    scene.add_leaves(5)
+    scene.network.run_for(10_000)
+    scene.maker.revise([own, root_of(other, SECOND_ENDPOINT)])
+    scene.publish()
+    scene.network.run_for(12_000)
+    assert scene.all_hold(scene.maker.newest)
+    # A root that is new to them they call by themselves.
+    assert not any(host.events_of(Introduced) for host in scene.leaves)
+    scene.maker.revise([own, root_of(other, SECOND_ENDPOINT, THIRD_ENDPOINT, IPV6)])
+    scene.publish()
+    scene.network.run_for(12_000)
+    for host in scene.leaves:
+        (introduced,) = host.events_of(Introduced)
+        assert (introduced.address, introduced.path.endpoint) == (other.address, THIRD_ENDPOINT)
 
 
 def test_when_the_old_endpoint_ends_leaves_use_the_new_one_before_long() -> None:
@@ -131,3 +151,49 @@ def test_two_roots_do_not_ask_each_other_for_ever() -> None:
         scene.network.act(each)
     scene.network.run_for(60_000)
     assert scene.network.traffic[SECOND_ENDPOINT].packets_from - before < 20
+
+
+def moved_scene(*, leaves: int = 4) -> tuple[Scene, Host]:
+    """Leaves that hold a revision with both places of another root, which is at the first."""
+    scene = Scene()
+    other = make_unproven_identity("other root")
+    own = root_of(scene.root_identity, ROOT_ENDPOINT)
+    scene.maker.revise([own, root_of(other, SECOND_ENDPOINT, THIRD_ENDPOINT)])
+    scene.publish()
+    root = RootNode(other, scene.entropy, table_of(scene.maker), scene.network.now_ms)
+    host = scene.network.add(root, SECOND_ENDPOINT)
+    scene.add_leaves(leaves)
+    scene.network.run_for(90_000)
+    return scene, host
+
+
+def test_nodes_are_brought_to_another_root_that_has_moved_and_forgotten_them() -> None:
+    scene, host = moved_scene()
+    assert isinstance(host.node, RootNode)
+    other = host.node.identity
+    assert not any(leaf.events_of(Introduced) for leaf in scene.leaves)
+    # It starts anew at its other place, and knows no path to anybody.
+    host.node = RootNode(other, scene.entropy, table_of(scene.maker), scene.network.now_ms)
+    for leaf in scene.leaves:
+        host.node.learn(KnownNode(leaf_of(leaf).identity.public()))
+    scene.network.move(host, THIRD_ENDPOINT)
+    scene.network.run_for(70_000)
+    for leaf in scene.leaves:
+        introduced = leaf.events_of(Introduced)
+        assert [(each.address, each.path.endpoint) for each in introduced] == [
+            (other.address, THIRD_ENDPOINT)
+        ]
+        path = leaf_of(leaf).path_to(other.address, scene.network.now_ms)
+        assert path is not None
+        assert path.endpoint == THIRD_ENDPOINT
+
+
+def test_nobody_is_brought_to_a_place_that_its_revision_does_not_list() -> None:
+    scene, host = moved_scene()
+    scene.maker.revise([root_of(scene.root_identity, ROOT_ENDPOINT)])
+    scene.publish()
+    scene.network.run_for(12_000)
+    assert scene.all_hold(scene.maker.newest)
+    scene.network.move(host, THIRD_ENDPOINT)
+    scene.network.run_for(70_000)
+    assert not any(leaf.events_of(Introduced) for leaf in scene.leaves)

@@ -64,10 +64,11 @@ _NEVER_MS = 1 << 62
 class LapsedRoot(RootNode):
     """A root that tells what it knows of a node, and rests unless it is disturbed."""
 
-    __slots__ = ("before_calling", "restless_until_ms")
+    __slots__ = ("before_calling", "restless_until_ms", "settle")
 
     before_calling: Callable[[], bool]
     restless_until_ms: int
+    settle: Callable[[], None]
 
     def peer_of(self, address: Address) -> RootPeer | None:
         """What it remembers of a node that it has heard from."""
@@ -86,14 +87,19 @@ class LapsedRoot(RootNode):
         return not self._handing.is_behind(peer)
 
     def next_tick_ms(self, now_ms: int) -> int:
-        """As always after a disturbance, else only to push."""
+        """As always after a disturbance, else only to push and to show where roots are."""
         if now_ms < self.restless_until_ms:
             return super().next_tick_ms(now_ms)
-        return now_ms + self._queue.wait_ms(now_ms) if self._queue else _NEVER_MS
+        waits = [queue.wait_ms(now_ms) for queue in (self._queue, self._showing) if queue]
+        return now_ms + min(waits, default=_NEVER_MS)
 
     def _call_silent(self, now_ms: int) -> None:
         if self.before_calling():
             super()._call_silent(now_ms)
+
+    def _found_elsewhere(self, root: Address, endpoint: Endpoint, now_ms: int) -> None:
+        self.settle()
+        super()._found_elsewhere(root, endpoint, now_ms)
 
 
 class LapsedLeaf(LeafNode):
@@ -211,6 +217,7 @@ class LapsedNetwork(FakeNetwork):
         if isinstance(node, LapsedRoot):
             node.restless_until_ms = self._restless_until_ms
             node.before_calling = self._before_calling
+            node.settle = self.settle
 
     def put_to_sleep(self, host: Host) -> None:
         """Stop a host; the rounds of a leaf until now are made up for."""

@@ -72,7 +72,7 @@ ASKING_VERSION = Version(1, 12, 0)
 SILENCE_MS = 6_000
 """Such a node which was not heard for so long does not reach us any more."""
 MOST_SHOWN = 4
-"""A node that is asked is brought to so many of our endpoints at once."""
+"""A node is brought to so many endpoints at once: of ours when asked, of each other root's."""
 _WHOIS_ANSWER_BYTES = DATAGRAM_BYTES - HEADER_BYTES
 
 
@@ -151,6 +151,8 @@ class RootNode(Node[RootPeer]):
         self._multicaster = Multicaster()
         self._introductions = Introductions()
         self._queue = PushQueue(push, now_ms)
+        self._showing = PushQueue(push, now_ms)
+        self._moved: dict[tuple[Address, Endpoint], None] = {}
         self._upstreams: dict[Address, _Upstream] = {}
         self._surroundings = surroundings
         self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
@@ -258,6 +260,7 @@ class RootNode(Node[RootPeer]):
             peer = self._peers.get(address)
             if peer is not None and self._may_push(peer, now_ms):
                 self._push(peer, now_ms)
+        self._show_moves(now_ms)
         for address, upstream in self._upstreams.items():
             if _is_due(upstream.due_ms, now_ms, UPSTREAM_HELLO_MS):
                 self._greet(address, upstream, now_ms)
@@ -270,8 +273,9 @@ class RootNode(Node[RootPeer]):
     def next_tick_ms(self, now_ms: int) -> int:
         """When `tick` has something to do at the latest."""
         due_ms = min(self._housekeeping_ms, now_ms + HOUSEKEEPING_MS)
-        if self._queue:
-            due_ms = min(due_ms, now_ms + self._queue.wait_ms(now_ms))
+        for queue in (self._queue, self._showing):
+            if queue:
+                due_ms = min(due_ms, now_ms + queue.wait_ms(now_ms))
         for upstream in self._upstreams.values():
             due_ms = min(due_ms, upstream.due_ms)
         return due_ms
@@ -623,6 +627,9 @@ class RootNode(Node[RootPeer]):
 
     def _on_path_confirmed(self, peer: RootPeer, path: Path, now_ms: int) -> None:
         """Hand over what an unconfirmed path was not given, or ask whether it arrived."""
+        upstream = self._upstreams.get(peer.address)
+        if upstream is not None and peer.path_count > 1 and path.endpoint in upstream.endpoints:
+            self._found_elsewhere(peer.address, path.endpoint, now_ms)
         behind = self._handing.is_behind(peer)
         if behind and self._may_push(peer, now_ms):
             self._push(peer, now_ms)
@@ -736,22 +743,54 @@ class RootNode(Node[RootPeer]):
         for peer, rendezvous, way in introductions:
             self._send(peer, Verb.RENDEZVOUS, rendezvous.encode(), way)
 
-    # -- our own endpoints -----------------------------------------------------------------------
+    # -- new endpoints of roots ------------------------------------------------------------------
 
     def _show_gained_endpoints(
         self, peer: RootPeer, held: WorldHeld, before_ms: int, now_ms: int
     ) -> None:
-        """Bring a node to the endpoints that we have in a revision which it has just taken.
+        """Bring a node to endpoints that roots have gained in a revision which it has just taken.
 
         By itself it tries another endpoint of a root only when it has given up the one it uses,
-        which takes it minutes. Introduced there to the root that it knows, it has both at once.
+        which takes it minutes. Introduced there to the root that it knows, it has both at once. An
+        official root shows nobody its own; one of ours elsewhere may have no path to this node.
         """
         before = self._handing.table.revision_at(held.id, before_ms)
         after = self._handing.table.revision_at(held.id, held.timestamp_ms)
         path = peer.best_path(now_ms)
         if before is None or after is None or path is None:
             return
-        self._show(peer, path, gained_endpoints(self.address, before, after))
+        self._show(peer, path, self.address, gained_endpoints(self.address, before, after))
+        for root in after.roots:
+            other = root.identity.address
+            # A root that is new to it, a node calls everywhere.
+            if other not in (self.address, peer.address) and endpoints_of(other, before):
+                gained = gained_endpoints(other, before, after)
+                self._show(peer, path, other, gained[:MOST_SHOWN])
+
+    def _found_elsewhere(self, root: Address, endpoint: Endpoint, now_ms: int) -> None:
+        """Another root is at a listed endpoint where it was not before: bring nodes there.
+
+        One that starts elsewhere may know no path to those who live by it, and so calls nobody.
+        """
+        self._moved[root, endpoint] = None
+        self._showing.fill(self._peers)
+        self._show_moves(now_ms)
+
+    def _show_moves(self, now_ms: int) -> None:
+        """Go on with that, at the pace of pushes."""
+        for address in self._showing.take(now_ms):
+            peer = self._peers.get(address)
+            path = None if peer is None else peer.best_path(now_ms)
+            if peer is None or path is None:
+                continue
+            held = [self._handing.table.revision_at(*each) for each in peer.held.items()]
+            for root, endpoint in self._moved:
+                if root != address and any(
+                    world is not None and endpoint in endpoints_of(root, world) for world in held
+                ):
+                    self._show(peer, path, root, [endpoint])
+        if not self._showing:
+            self._moved.clear()
 
     def _show_listed_endpoints(self, peer: RootPeer, path: Path) -> None:
         """Bring a node to some of the endpoints that we have in what it holds."""
@@ -760,13 +799,16 @@ class RootNode(Node[RootPeer]):
             if world is not None:
                 listed = endpoints_of(self.address, world)
                 start = self._random_bytes(1)[0] % max(1, len(listed))
-                self._show(peer, path, (*listed[start:], *listed[:start])[:MOST_SHOWN])
+                shown = (*listed[start:], *listed[:start])[:MOST_SHOWN]
+                self._show(peer, path, self.address, shown)
 
-    def _show(self, peer: RootPeer, path: Path, endpoints: Iterable[Endpoint]) -> None:
-        """Introduce a node to ourselves at other endpoints."""
+    def _show(
+        self, peer: RootPeer, path: Path, root: Address, endpoints: Iterable[Endpoint]
+    ) -> None:
+        """Introduce a node to a root, ourselves mostly, at other endpoints."""
         for endpoint in endpoints:
             if endpoint.family == path.endpoint.family:
-                self._send(peer, Verb.RENDEZVOUS, Rendezvous(self.address, endpoint).encode(), path)
+                self._send(peer, Verb.RENDEZVOUS, Rendezvous(root, endpoint).encode(), path)
 
     def _call_silent(self, now_ms: int) -> None:
         """Call nodes that have fallen silent on their other paths.

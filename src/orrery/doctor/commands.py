@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from orrery.home.settings import HostSettings
+
 _LINE = re.compile(r", line (\d+): ")
 
 
@@ -57,6 +59,33 @@ def quote(path: Path) -> str:
 def quote_name(name: str) -> str:
     """A name of a World or host for a shell."""
     return shlex.quote(name)
+
+
+def on_host(host: HostSettings, home: Path, command: str) -> str:
+    """A command for a host, to be run from here.
+
+    Args:
+        host: Where.
+        home: The home of Orrery, for files that are named from there.
+        command: For the `sh` there.
+    """
+    if host.ssh is None:
+        return command
+    words = ["ssh"]
+    if host.ssh.port is not None:
+        words += ["-p", str(host.ssh.port)]
+    if (key := host.key_file(home)) is not None:
+        words += ["-i", str(key)]
+    if (known := host.known_hosts_file(home)) is not None:
+        words += ["-o", f"UserKnownHostsFile={known}"]
+    user = f"{host.ssh.user}@" if host.ssh.user is not None else ""
+    return shlex.join([*words, f"{user}{host.ssh.host}", command])
+
+
+def restart(host: HostSettings, home: Path) -> str:
+    """What restarts zerotier-one on a host, from here."""
+    command = f"sudo -n {host.restart_command}" if host.sudo else host.restart_command
+    return on_host(host, home, command)
 
 
 def install_part(part: str) -> str:

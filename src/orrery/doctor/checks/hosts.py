@@ -6,15 +6,14 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orrery.doctor.checks.serving import ssh
-from orrery.doctor.commands import Commands, install_part, quote_name
+from orrery.doctor.commands import Commands, install_part, on_host, quote_name, restart
 from orrery.doctor.finding import Finding, Level, problem, warning
 from orrery.doctor.snapshot import Snapshot
 from orrery.home.settings import HostSettings
 from orrery.spans import format_age
 
 if TYPE_CHECKING:
-    from orrery.fleet import HostPlan, HostView
+    from orrery.fleet import HostView, Problem
 
 _LEVELS = {"clock": Level.WARNING, "version": Level.NOTE, "volatile": Level.WARNING}
 """All else that is wrong on a host is a problem."""
@@ -45,25 +44,23 @@ def check_hosts(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
             "timedatectl set-ntp true",
         )
     for view in hosts.views:
-        yield from _of_a_host(
-            view, settings[view.name], hosts.standings.get(view.name), commands, ours=ours
-        )
+        yield from _of_a_host(view, settings[view.name], snapshot, commands, ours=ours)
 
 
 def _of_a_host(
     view: HostView,
     host: HostSettings,
-    plan: HostPlan | None,
+    snapshot: Snapshot,
     commands: Commands,
     *,
     ours: bool,
 ) -> Iterator[Finding]:
-    name = quote_name(host.name)
+    name, plan = quote_name(host.name), snapshot.hosts.standings.get(host.name)
     if not view.is_reached:
         yield problem(
             "host-unreachable",
             f"host {host.name} cannot be looked at: {view.error}",
-            f"{ssh(host)} true",
+            on_host(host, snapshot.path, "true"),
         )
         return
     deploy = commands.orrery(f"deploy {name}")
@@ -92,12 +89,22 @@ def _of_a_host(
         if found.code == "cut-off" or (found.code == "clock" and ours):
             continue  # told above
         level = _LEVELS.get(found.code, Level.PROBLEM)
-        mend = (_on(host, found.mend),) if found.mend else (deploy,)
+        mend = _mend(found, host, view, snapshot, deploy)
         yield Finding(f"host-{found.code}", level, f"host {host.name}: {found.sentence}", mend)
 
 
-def _on(host: HostSettings, command: str) -> str:
-    """A command for a host, to be run from here."""
-    if host.ssh is None:
-        return command
-    return f"{ssh(host)} {shlex.quote(command)}"
+def _mend(
+    found: Problem, host: HostSettings, view: HostView, snapshot: Snapshot, deploy: str
+) -> tuple[str, ...]:
+    """What mends something on a host, run from here."""
+    match found.code:
+        case "service":
+            return (restart(host, snapshot.path),)
+        case "world-file":
+            return (deploy,)
+        case "clock" if host.platform == "linux":
+            return (on_host(host, snapshot.path, "timedatectl set-ntp true"),)
+        case "disk":
+            largest = f"du -xh {shlex.quote(view.home)} | sort -h | tail -n 20"
+            return (on_host(host, snapshot.path, largest),)
+    return (on_host(host, snapshot.path, found.mend),) if found.mend else ()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from orrery.doctor.commands import Commands
+from orrery.doctor.commands import Commands, restart
 from orrery.doctor.finding import Finding, note, problem, warning
 from orrery.doctor.snapshot import Snapshot
-from orrery.home.settings import HostSettings
 from orrery.rollout.places import Place, name_places, places_of
 from orrery.spans import format_age
 from orrery.wire.address import Address, format_address
@@ -216,7 +215,7 @@ def start_root(address: Address, snapshot: Snapshot, commands: Commands) -> str:
     hosts = [] if settings is None else settings.hosts
     for host in hosts:
         if address in (host.node, snapshot.node_of(host.name)):
-            return restart(host)
+            return restart(host, snapshot.path)
     if address in snapshot.sharing:
         return commands.orrery("serve --identity IDENTITY --listen IP:PORT")
     is_official = settings is not None and any(
@@ -225,27 +224,6 @@ def start_root(address: Address, snapshot: Snapshot, commands: Commands) -> str:
         for root in world.roots
     )
     return "systemctl restart zerotier-one" if is_official else "systemctl restart orrery"
-
-
-def restart(host: HostSettings) -> str:
-    """What starts zerotier-one on a host again, from here."""
-    import shlex  # noqa: PLC0415
-
-    command = f"sudo -n {host.restart_command}" if host.sudo else host.restart_command
-    return command if host.ssh is None else f"{ssh(host)} {shlex.quote(command)}"
-
-
-def ssh(host: HostSettings) -> str:
-    """What runs a command on a host, from here."""
-    import shlex  # noqa: PLC0415
-
-    if host.ssh is None:
-        return "sh -c"
-    target = host.ssh
-    user = f"{target.user}@" if target.user is not None else ""
-    port = f"-p {target.port} " if target.port is not None else ""
-    key = f"-i {shlex.quote(str(host.key.expanduser()))} " if host.key is not None else ""
-    return f"ssh {port}{key}{shlex.quote(user + target.host)}"
 
 
 # Words

@@ -7,7 +7,7 @@
        lost home went on from there by its clock, or by one more for each where it was ahead of its
        clock: so the next timestamp here is beyond the last one of the backup by the time that has
        passed since, beyond the clock, and beyond every World that was found.
-    3. Rollouts go on. One whose next step is what was found goes on behind it; one that was
+    3. Rollouts go on. One whose next steps are what was found goes on behind them; one that was
        overtaken otherwise is stopped, and a new plan leads from there.
 
 Doing it again after an interruption does the rest.
@@ -200,43 +200,50 @@ def _skip_timestamps(home: Home, world_id: int, mark: Mark, now_ms: int) -> None
 def _overtake(
     home: Home, held: HeldRollout, added: dict[int, list[World]], now_ms: int
 ) -> tuple[HeldRollout, Rollout | None]:
-    """Let a rollout that was overtaken have what was found as its step, or end it."""
+    """Let a rollout that was overtaken have what was found as its steps, or end it."""
     rollout = home.store.rollout(held.number)
     if rollout is None or rollout.state.is_over:
         return held, None
-    found = added.get(rollout.world_id, [])
-    if not found:
-        return held, rollout
     order = Order.from_json(rollout.plan)
-    if len(found) > 1 or not _is_next_step(rollout, order, found[0]):
-        reason = (
-            f"revision {found[-1].timestamp_ms}, which was published before a loss, is not what "
-            "this rollout was about to do: make a new plan"
-        )
-        stopped = replace(rollout, state=RolloutState.STOPPED, reason=reason)
-        return held, home.store.update_rollout(stopped, now_ms)
+    for world in added.get(rollout.world_id, []):
+        step = _next_step(rollout, order, world)
+        if step is None:
+            reason = (
+                f"revision {world.timestamp_ms}, which was published before a loss, is not what "
+                "this rollout was about to do: make a new plan"
+            )
+            stopped = replace(rollout, state=RolloutState.STOPPED, reason=reason)
+            return held, home.store.update_rollout(stopped, now_ms)
+        rollout = _catch_up(home, rollout, step, world, now_ms)
+    return held, rollout
+
+
+def _next_step(rollout: Rollout, order: Order, world: World) -> int | None:
+    """The step that a World is, if it is the one that the lost home published next."""
+    progress = Progress.from_json(rollout.intents)
+    # It has published a step behind one that is out only when that was done.
+    step = rollout.step + progress.has_published(rollout.step)
+    if progress.rolling_back or step == len(order.plan.steps):
+        return None
+    wanted = order.plan.world(order.plan.steps[step], world.timestamp_ms)
+    return step if wanted == replace(world, signature=UNSIGNED) else None
+
+
+def _catch_up(home: Home, rollout: Rollout, step: int, world: World, now_ms: int) -> Rollout:
+    """Note that a step is published, with its revision; nobody is given it from here yet."""
     newest = home.store.chain(rollout.world_id).newest
-    if rollout.served is None:  # as the conductor does before it signs
+    if rollout.served is None or step != rollout.step:  # as the conductor does before it signs
         served = Served(rollout.world_id, newest.timestamp_ms, NOBODY)
         rollout = home.store.update_rollout(replace(rollout, served=served), now_ms)
-    at = published(position_of(rollout), found[0].timestamp_ms, now_ms)
-    detail = f"World {rollout.world_id:016x} revision {found[0].timestamp_ms}, made before a loss"
-    stored = home.store.publish_step(
-        found[0],
+    at = published(replace(position_of(rollout), step=step), world.timestamp_ms, now_ms)
+    detail = f"World {rollout.world_id:016x} revision {world.timestamp_ms}, made before a loss"
+    return home.store.publish_step(
+        world,
         changed_to(rollout, at),
         now_ms,
-        f"rollout {rollout.number}, step {at.step + 1} found after a restore",
+        f"rollout {rollout.number}, step {step + 1} found after a restore",
         audit=AuditEntry(now_ms, CONDUCTOR, "recover revision", detail),
     )
-    return held, stored
-
-
-def _is_next_step(rollout: Rollout, order: Order, world: World) -> bool:
-    progress = Progress.from_json(rollout.intents)
-    if progress.rolling_back or progress.has_published(rollout.step):
-        return False
-    wanted = order.plan.world(order.plan.steps[rollout.step], world.timestamp_ms)
-    return wanted == replace(world, signature=UNSIGNED)
 
 
 def _go_on(home: Home, held: HeldRollout, rollout: Rollout | None, now_ms: int) -> Rollout | None:

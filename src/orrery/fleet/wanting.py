@@ -3,8 +3,8 @@
 wanted    the newest revision; while a rollout holds that back from some, what the host's cohort
           may have. A root hands what it holds to everybody, so it comes last, but for one that
           the step says to install it on first
-refused   a World that is none of ours, without `--replace`; one that is newer than ours: then
-          this home is behind
+refused   a World that is none of ours, without `--replace`, but for a root of ours that is on the
+          official planet still; one that is newer than ours: then this home is behind
 nothing   the service holds it, and so does the file
 repair    the service was given it by another root, and the file does not have it
 restart   the file has it, and the service has not read it
@@ -228,7 +228,9 @@ def plan_for(
     if refusal or node is None:
         return HostPlan(host=host.name, standings=(), refusal=refusal)
     standings = tuple(
-        _standing(known, world, view, node, may_replace=replace)
+        _standing(
+            known, world, view, node, may_replace=replace or _was_never_given(world, view, node)
+        )
         for world in known.worlds
         if _is_wanted(world, host, view, node)
     )
@@ -293,6 +295,19 @@ def _is_wanted(world: KnownWorld, host: HostSettings, view: HostView, node: Addr
     world_id = world.chain.world_id
     has_it = world_id in view.moons or (view.running is not None and world_id in view.running.moons)
     return has_it or any(root.identity.address == node for root in world.chain.newest.roots)
+
+
+def _was_never_given(world: KnownWorld, view: HostView, node: Address) -> bool:
+    """Whether a root of this planet is still on the official one.
+
+    Tools leave it so that put theirs only where nodes fetch it: it has nothing to lose.
+    """
+    return (
+        world.chain.type is WorldType.PLANET
+        and world.is_root(node)
+        and view.planet is not None
+        and view.planet.updates_must_be_signed_by == EARTH.updates_must_be_signed_by
+    )
 
 
 def _standing(

@@ -137,7 +137,7 @@ is_same() {
 
 list_files() {
     in_home 'ls -ldn . moons.d planet identity.public identity.secret authtoken.secret local.conf \
-        orrery.toml moons.d/*.moon 2>/dev/null'
+        orrery.toml moons.d/*.moon 2>/dev/null || :'
 }
 
 world_files() {
@@ -208,7 +208,7 @@ prepare() {
     txn=$work/deploys/$id backup=$work/backups/$id
     mkdir -p "$txn/new/moons.d" "$backup/moons.d" && chmod 700 "$work" || return
     : >"$txn/at.staged" && : >"$txn/untouched" || return
-    list_files >"$backup/listing" || return
+    list_files >"$backup/listing" && [ -s "$backup/listing" ] || return
     names=$(world_files)
     for name in $names; do
         if [ -n "$root" ]; then

@@ -29,10 +29,11 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from orrery.rollout.cohorts import Cohorts
-from orrery.rollout.conditions import Condition, Evidence, Installed
+from orrery.rollout.conditions import Answering, Condition, Evidence, Installed
 from orrery.rollout.health import Health
 from orrery.rollout.order import Order
-from orrery.rollout.places import places_of
+from orrery.rollout.places import Place, places_of
+from orrery.rollout.plan import Step
 from orrery.rollout.progress import Progress
 from orrery.rollout.state import RolloutState, Served
 from orrery.rollout.tally import CohortCount, Target
@@ -208,13 +209,30 @@ def target_of(order: Order, at: Position, revisions: Sequence[World]) -> Target:
     # same address it is neither to be expected, nor missed.
     hosts_before = {(place.identity, place.endpoint.ip) for place in before}
     hosts = {(place.identity, place.endpoint.ip) for place in listed}
+    # Nor is anybody expected where a root starts only in the turn of a later step.
+    idle = _answering(order.plan.steps[at.step + 1 :]) - _answering(order.plan.steps[: at.step + 1])
     return Target(
         timestamp_ms=timestamp_ms,
         enough=frozenset(each for each in by_time if each >= timestamp_ms),
         listed=listed.union(p for p in before if (p.identity, p.endpoint.ip) in hosts),
-        new=frozenset(p for p in listed if (p.identity, p.endpoint.ip) not in hosts_before),
+        new=frozenset(
+            place
+            for place in listed - idle
+            if (place.identity, place.endpoint.ip) not in hosts_before
+        ),
         settle_ms=order.settle_ms,
         forgiven_ms=progress.forgiven_ms,
+    )
+
+
+def _answering(steps: Sequence[Step]) -> frozenset[Place]:
+    """What has to answer before these steps are published."""
+    conditions = (condition for step in steps for condition in step.before)
+    return frozenset(
+        place
+        for condition in conditions
+        if isinstance(condition, Answering)
+        for place in condition.places
     )
 
 

@@ -23,7 +23,7 @@ from orrery.rollout.conductor import (
 )
 from orrery.rollout.health import Health
 from orrery.rollout.order import Order
-from orrery.rollout.places import places_of
+from orrery.rollout.places import Place, places_of
 from orrery.rollout.progress import Progress
 from orrery.rollout.state import RolloutState as State
 from orrery.rollout.state import Served
@@ -432,3 +432,23 @@ def test_nodes_are_not_expected_at_another_port_of_an_address() -> None:
     target = target_of(ORDER, opened(0), revisions)
     assert {place.endpoint for place in target.listed} == {old, port, moved}
     assert {place.endpoint for place in target.new} == {moved}
+
+
+def test_nobody_is_expected_where_a_root_starts_in_the_turn_of_a_later_step() -> None:
+    root = START.roots[0]
+    there = Endpoint.from_text("198.51.100.77:9993")
+    both = Root(root.identity, (*root.endpoints, there))
+    moved = Root(root.identity, (there,))
+    (old,), (new,) = places_of([root]), places_of([moved])
+    signer = key(1).public
+    second = step_of(2, (moved,), signer, before=(Stopped((old,)), Answering((new,))))
+    revisions = [START, replace(START, timestamp_ms=FIRST_MS, roots=(both,))]
+
+    def expected(*before: Answering) -> frozenset[Place]:
+        order = order_of(plan_of(START, step_of(1, (both,), signer, before=before), second), SPEC)
+        target = target_of(order, opened(0), revisions)
+        assert target.listed == {old, new}
+        return target.new
+
+    assert expected() == frozenset()
+    assert expected(Answering((new,))) == {new}

@@ -253,11 +253,11 @@ class _Deploy:
             if state not in _UNDER_WAY:
                 return state, why
             if records.get("alive") != "yes":
-                return state, "it was stopped there in the middle"
+                return ("kept", why) if state == "staged" else (state, "it was stopped there")
             if asyncio.get_running_loop().time() > until:
                 return state, "it takes too long"
             if state != told and state in _STEPS:
-                self._orders.tell(_STEPS[state], why)
+                self._orders.tell(_STEPS[state], why if state == "putting-back" else "")
                 told = state
             await asyncio.sleep(POLL_S)
 

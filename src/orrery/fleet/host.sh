@@ -12,9 +12,8 @@
 # What it tells are records, `@TOKEN NAME` on a line of its own and the content below. TOKEN is
 # random, so no content can look like one.
 #
-#   WORK                    orrery.d in the home; without a way to the home of a container
-#                           ~/.orrery.d/CONTAINER
-#   WORK/lock               who deploys now: deploy, process, boot, time; a hard link to its `owner`
+#   WORK                    ~/.orrery.d/NAME, ours alone: NAME is the path of the home, or the container
+#   WORK/lock               who deploys now: deploy, process, boot, time; a hard link to its `owner.PID`
 #   WORK/backups/ID/        the files as they were before deploy ID
 #   WORK/deploys/ID/at.*    an empty file whose name says how far it is: renamed before each act,
 #                           which takes no room on a disk and is whole after a crash
@@ -29,8 +28,13 @@
 #   WORK/deploys/ID/new/    the new files;  plan: settings;  why: what went wrong
 #   WORK/deploys/ID/untouched   there until the service is told to restart
 #
-# A new file is written beside its place, forced to disk, and renamed over it; and so is a copy of
-# the old one, before anything is renamed: putting back takes no room on the disk either.
+# New files are written into the directory .orrery-deploy of the home, forced to disk, and renamed to
+# their places; and so are copies of the old ones, before anything is renamed: putting back takes no
+# room on the disk either.
+#
+# The home may belong to a service that is not trusted with what this may do: what is fed to `sh` is
+# not kept there, nothing is read or written there through symbolic links, and .orrery-deploy is ours
+# alone, so that nobody slips another file under what is being written.
 
 set -u
 LC_ALL=C
@@ -67,7 +71,7 @@ find_home() {
     if [ -z "$container" ]; then
         root=$(cd "$home" 2>&1 && pwd -P) || {
             say no-home
-            (cd "$home") 2>&1
+            printf %s "$root"
             return 1
         }
     else
@@ -85,8 +89,11 @@ find_home() {
             return 1
         }
     fi
-    work=${HOME:-/root}/.orrery.d/$container
-    [ -z "$root" ] || work=$root/orrery.d
+    # Whose ~ that of sudo is depends on its settings.
+    [ -z "${SUDO_USER:-}" ] || HOME=$(eval "echo ~$(id -un)")
+    base=${HOME:-}/.orrery.d
+    work=$base/docker_$container
+    [ -z "$root" ] || work=$base/$(printf %s "${root#/}" | tr '/ ' __)
 }
 
 # The directory of this machine that a container sees at a path; the longest mount counts.
@@ -107,28 +114,48 @@ mount_of() {
     }
 }
 
-# A command of sh in the home, with arguments from $1 on.
-in_home() {
-    fed_home "$@" </dev/null
+# Whether a directory is ours alone, and no link.
+is_private() {
+    # shellcheck disable=SC2046
+    set -- $(ls -ldn "$1" 2>/dev/null)
+    case ${1:-} in drwx------*) [ "$3" = "$(id -u)" ] ;; *) return 1 ;; esac
 }
 
-fed_home() {
-    command=$1
-    shift
+# in_directory NAME COMMAND ARGUMENT…: a command of sh, fed from our input, with arguments from $1
+# on, in a directory of the home ('' for the home itself), wherever that is; not through a link.
+in_directory() {
+    script='cd "$1" && here=$(pwd -P) && cd "./$2" && [ "$(pwd -P)" = "$here${2:+/$2}" ] || exit
+        command=$3
+        shift 3
+        eval "$command"'
     if [ -n "$root" ]; then
-        (cd "$root" && exec sh -c "$command" sh "$@")
+        sh -c "$script" sh "$root" "$@"
     else
-        docker exec -i "$container" sh -c 'cd "$0" && command=$1 && shift && eval "$command"' \
-            "$home" "$command" "$@"
+        docker exec -i "$container" sh -c "$script" sh "$home" "$@"
     fi
 }
 
+in_home() {
+    in_directory '' "$@" </dev/null
+}
+
+# at_file NAME COMMAND ARGUMENT…: in the directory of a file, with its name there as $1.
+at_file() {
+    case $1 in
+    */*) directory=${1%/*} ;;
+    *) directory= ;;
+    esac
+    base_name=${1##*/} command=$2
+    shift 2
+    in_directory "$directory" "$command" "$base_name" "$@" </dev/null
+}
+
 content() {
-    in_home 'cat "$1"' "$1"
+    at_file "$1" '[ -f "$1" ] && [ ! -h "$1" ] && cat "$1"'
 }
 
 exists() {
-    in_home '[ -e "$1" ]' "$1"
+    at_file "$1" '[ -e "$1" ] || [ -h "$1" ]' 2>/dev/null
 }
 
 is_same() {
@@ -137,12 +164,17 @@ is_same() {
 
 list_files() {
     in_home 'ls -ldn . moons.d planet identity.public identity.secret authtoken.secret local.conf \
-        orrery.toml moons.d/*.moon 2>/dev/null || :'
+        orrery.toml moons.d/*.moon 2>/dev/null; :'
 }
 
+# Those of which the content is told and kept.
 world_files() {
-    in_home 'ls -d planet identity.public local.conf moons.d/*.moon 2>/dev/null' |
-        grep -E '^(planet|identity\.public|local\.conf|moons\.d/[0-9a-f]{16}\.moon)$'
+    in_home 'for name in planet identity.public local.conf; do
+            [ ! -f "$name" ] || [ -h "$name" ] || echo "$name"
+        done
+        [ -h moons.d ] || for name in moons.d/????????????????.moon; do
+            [ ! -f "$name" ] || [ -h "$name" ] || echo "$name"
+        done' | grep -E '^(planet|identity\.public|local\.conf|moons\.d/[0-9a-f]{16}\.moon)$'
 }
 
 # What the service says of itself.
@@ -180,6 +212,7 @@ look() {
     done
     say time
     date +%s
+    is_private "$base" && is_private "$work" || return 0
     for other in $(unfinished); do
         say unfinished
         tell_deploy "$other"
@@ -206,17 +239,19 @@ tell_deploy() {
 
 prepare() {
     txn=$work/deploys/$id backup=$work/backups/$id
-    mkdir -p "$txn/new/moons.d" "$backup/moons.d" && chmod 700 "$work" || return
-    : >"$txn/at.staged" && : >"$txn/untouched" || return
-    list_files >"$backup/listing" && [ -s "$backup/listing" ] || return
+    mkdir -p "$txn/new/moons.d" "$backup/moons.d" || return
+    if ! is_private "$base" || ! is_private "$work"; then
+        echo "$work, where deploys keep their journal, belongs to somebody else or is open to" \
+            "others: remove it" >&2
+        return 1
+    fi
+    : >"$txn/at.staged" && : >"$txn/untouched" && list_files >"$backup/listing" &&
+        [ -s "$backup/listing" ] || return
     names=$(world_files)
     for name in $names; do
-        if [ -n "$root" ]; then
-            cp -p "$root/$name" "$backup/$name" || return
-        else
-            content "$name" >"$backup/$name" || return
-        fi
-        is_same "$backup/$name" "$name" || return
+        content "$name" >"$backup/$name" && is_same "$backup/$name" "$name" && continue
+        echo "$name cannot be copied to $backup" >&2
+        return 1
     done
     sync
     for name in $names; do
@@ -237,13 +272,17 @@ state() {
     [ -d "$txn" ] || return 0
     # Whether it runs comes first: what ended after that has said so in its state.
     alive=no
-    read -r pid <"$txn/pid" && is_running "$pid" && alive=yes
+    if is_held && [ "$holder" = "$id" ]; then
+        alive=yes
+    elif read -r pid <"$txn/pid" && is_running "$pid"; then
+        alive=yes
+    fi
     say state
     at
     say alive
     echo "$alive"
     say why
-    cat "$txn/why" 2>/dev/null
+    cat "$txn/why" || tail -n 1 "$txn/log"
 } 2>/dev/null
 
 at() {
@@ -257,9 +296,7 @@ go() {
 
 end() {
     [ -z "${2:-}" ] || printf '%s\n' "$2" >"$txn/why"
-    for name in $files; do
-        in_home 'rm -f "$1" "$2"' "$(beside new "$name")" "$(beside old "$name")"
-    done
+    in_staging 'rm -f new-* old-*' && in_home 'rmdir .orrery-deploy'
     sync
     go "$1"
     rm -f "$work/lock"
@@ -293,8 +330,7 @@ run() {
     esac
     sync
     for name in $files; do
-        in_home 'mv -f "$1" "$2"' "$(beside new "$name")" "$name" ||
-            put_back "$name cannot be put in its place"
+        put_in_place new "$name" || put_back "$name cannot be put in its place"
     done
     sync
     is_installed || put_back "the files in their places are not what was to be there"
@@ -336,12 +372,12 @@ put_back() {
 
 restore() {
     if [ ! -e "$backup/$1" ]; then
-        in_home 'rm -f "$1"' "$1"
+        ! exists "$1" || at_file "$1" 'rm -f "$1"'
         return
     fi
     is_same "$backup/$1" "$1" && return
-    is_same "$backup/$1" "$(beside old "$1")" || place "$backup/$1" old "$1"
-    in_home 'mv -f "$1" "$2"' "$(beside old "$1")" "$1"
+    in_staging 'cat "$1"' "old-${1##*/}" </dev/null | cmp -s - "$backup/$1" || place old "$1"
+    put_in_place old "$1"
     is_same "$backup/$1" "$1" && return
     # A container that has stopped lets nothing be run in it.
     [ -z "$root" ] && docker cp "$backup/$1" "$container:$home/$1" </dev/null
@@ -349,11 +385,17 @@ restore() {
 
 # Files -----------------------------------------------------------------------------------------
 
-beside() {
-    case $2 in
-    */*) echo "${2%/*}/.orrery-$1-${2##*/}" ;;
-    *) echo ".orrery-$1-$2" ;;
-    esac
+# in_staging COMMAND ARGUMENT…: in the directory of the home that is ours alone.
+in_staging() {
+    staging='mkdir -m 700 .orrery-deploy 2>/dev/null
+        owner_of() { set -- $(ls -ldn .) && echo "$3"; }
+        cd ./.orrery-deploy && [ "$(pwd -P)" = "$here/.orrery-deploy" ] &&
+            [ "$(owner_of)" = "$(id -u)" ] || exit
+        case $(ls -ldn .) in drwx------*) ;; *) exit 1 ;; esac
+        command=$1
+        shift
+        eval "$command"'
+    in_directory '' "$staging" "$@"
 }
 
 is_unchanged() {
@@ -375,54 +417,68 @@ is_installed() {
     done
 }
 
-# Write the new and the old files beside their places.
+# Write the new and the old files where they are only to be renamed.
 place_all() {
     for name in $files; do
-        place "$txn/new/$name" new "$name" || return 1
-        [ ! -e "$backup/$name" ] || place "$backup/$name" old "$name" || return 1
+        case $name in
+        */*) exists "${name%/*}" || make_directory "${name%/*}" || return 1 ;;
+        esac
+        place new "$name" || return 1
+        [ ! -e "$backup/$name" ] || place old "$name" || return 1
     done
 }
 
-# place SOURCE new|old NAME: with the owner and mode of the file that is there, or those of the home.
-place() {
-    source=$1
-    temporary=$(beside "$2" "$3")
-    case $3 in
-    */*)
-        exists "${3%/*}" || {
-            describe .
-            in_home 'mkdir "$1" && chmod 755 "$1" && chown "$2" "$1"' "${3%/*}" "$owner"
-        }
-        ;;
-    esac
-    if exists "$3"; then describe "$3"; else
-        describe .
-        mode=644
-    fi
-    problem="$3 cannot be written beside its place: $(
-        {
-            in_home 'rm -f "$1"' "$temporary"
-            fed_home 'cat >"$1"' "$temporary" <"$source" &&
-                in_home 'chown "$2" "$1" && chmod "$3" "$1"' "$temporary" "$owner" "$mode"
-        } 2>&1
-    )"
-    wanted_owner=$owner wanted_mode=$mode
-    is_same "$source" "$temporary" && describe "$temporary" &&
-        [ "$owner $mode" = "$wanted_owner $wanted_mode" ]
+make_directory() {
+    problem="$1 cannot be made"
+    describe "$(in_home 'ls -ldn .')" || return 1
+    in_staging 'rmdir "$1" 2>/dev/null
+        umask 022
+        mkdir "$1" && chown -h "$2" "$1" && mv "$1" ../' "$1" "$owner" </dev/null
 }
 
-# owner and mode of a file, in numbers.
+# place new|old NAME: with the owner and mode of the file that is there, or the owner of the home.
+place() {
+    source=$txn/new/$2
+    [ "$1" = new ] || source=$backup/$2
+    staged=$1-${2##*/}
+    if exists "$2"; then
+        describe "$(at_file "$2" 'ls -ldn "$1"')"
+    else
+        describe "$(in_home 'ls -ldn .')"
+        mode=644 mask=022
+    fi
+    wanted_owner=$owner wanted_mode=$mode
+    # noclobber: made anew or not at all.
+    problem="$2 cannot be written: $(
+        in_staging 'rm -f "$1" && umask "$2" && set -C && cat >"$1"' "$staged" "$mask" \
+            <"$source" 2>&1
+    )"
+    describe "$(in_staging 'ls -ldn "$1"' "$staged" </dev/null)" || return 1
+    [ "$owner" = "$wanted_owner" ] || problem="$2 cannot be given to its owner: $(
+        in_staging 'chown -h "$2" "$1"' "$staged" "$wanted_owner" 2>&1 </dev/null
+    )"
+    describe "$(in_staging 'ls -ldn "$1"' "$staged" </dev/null)" &&
+        [ "$owner $mode" = "$wanted_owner $wanted_mode" ] &&
+        in_staging 'cat "$1"' "$staged" </dev/null | cmp -s - "$source"
+}
+
+# Rename what was written, over a file and not into a directory or through a link.
+put_in_place() {
+    in_staging '[ ! -h "../$2" ] && [ ! -d "../$2" ] && [ ! -h "../${2%/*}" ] &&
+        mv -f "$1" "../$2"' "$1-${2##*/}" "$2" </dev/null
+}
+
+# owner, mode and the mask for it of what a line of `ls -ldn` lists; nobody executes these.
 describe() {
-    # shellcheck disable=SC2046
-    set -- $(in_home 'ls -ldn "$1"' "$1")
+    # shellcheck disable=SC2086
+    set -- $1
     [ "$#" -gt 4 ] || return 1
-    owner=$3:$4 mode= rest=${1#?}
+    owner=$3:$4 mode='' mask='' rest=${1#?}
     for _ in 1 2 3; do
         bits=${rest%"${rest#???}"} rest=${rest#???} digit=0
         case $bits in r??) digit=4 ;; esac
         case $bits in ?w?) digit=$((digit + 2)) ;; esac
-        case $bits in ??[xst]) digit=$((digit + 1)) ;; esac
-        mode=$mode$digit
+        mode=$mode$digit mask=$mask$((6 - digit))
     done
 }
 
@@ -514,15 +570,18 @@ is_enough() {
 # The lock --------------------------------------------------------------------------------------
 
 take_lock() {
-    holder=
-    echo "$id $$ $(boot)" >"$txn/owner" || return 1
-    ln "$txn/owner" "$work/lock" 2>/dev/null && return
+    holder='' owner_file=$txn/owner.$$
+    echo "$id $$ $(boot)" >"$owner_file" || {
+        [ "$(at)" != staged ] || go kept
+        exit 1
+    }
+    ln "$owner_file" "$work/lock" 2>/dev/null && return
     is_held && return 1
     # Its holder died. Of two who see that, one makes this directory.
     claim=$work/claim.$(($(date +%s) / 60))
     mkdir "$claim" 2>/dev/null || return 1
     is_held || rm -f "$work/lock"
-    ln "$txn/owner" "$work/lock" 2>/dev/null
+    ln "$owner_file" "$work/lock" 2>/dev/null
     is_mine=$?
     rmdir "$work"/claim.*
     [ "$is_mine" -eq 0 ]

@@ -24,6 +24,7 @@ CLOCK_TOLERANCE_MS = 60_000
 LEAST_FREE_BYTES = 1 << 20
 """What a deploy and its backups fit into with ease."""
 _SHORT_OF_ROOM_BYTES = 16 << 20
+_DIRECTORIES = (".", "moons.d")
 _SECRETS = ("identity.secret", "authtoken.secret")
 _MOON = re.compile(r"moons\.d/([0-9a-f]{16})\.moon")
 _LISTED = re.compile(r"([-dlcbps][-rwxsStT]{9})\S*\s+\d+\s+(\d+)\s+(\d+)\s.*?(\S+)")
@@ -39,7 +40,7 @@ class HostFile:
         mode: Its permissions.
         uid: Its owner.
         gid: Its group.
-        is_link: Whether it is a symbolic link.
+        is_plain: Whether it is a file or directory, as it should be; not a link, say.
         data: Its content; None for a directory, a secret, and what is no World's business.
     """
 
@@ -47,7 +48,7 @@ class HostFile:
     mode: int
     uid: int
     gid: int
-    is_link: bool = False
+    is_plain: bool = True
     data: bytes | None = None
 
 
@@ -242,7 +243,7 @@ def _files(told: Mapping[str, Record]) -> dict[str, HostFile]:
             mode=_mode(flags),
             uid=int(uid),
             gid=int(gid),
-            is_link=flags[0] == "l",
+            is_plain=flags[0] == ("d" if name in _DIRECTORIES else "-"),
             data=None if record is None else record.data,
         )
     return found
@@ -384,7 +385,7 @@ def _file_problems(host: HostSettings, view: HostView) -> Iterator[Problem]:
                 f"{name} is open to other users (mode {each.mode:04o})",
                 _command(host, f"chmod 600 {path}"),
             )
-        elif name not in _SECRETS and not each.is_link and each.mode & 0o022:
+        elif name not in _SECRETS and each.is_plain and each.mode & 0o022:
             yield Problem(
                 "mode",
                 f"{'its home' if name == '.' else name} may be changed by other users "
@@ -399,10 +400,8 @@ def _file_problems(host: HostSettings, view: HostView) -> Iterator[Problem]:
                 "zerotier-one may be running: then it could not write it",
                 _command(host, f"chown {home.uid}:{home.gid} {path}"),
             )
-        if each.is_link and name != ".":
-            yield Problem(
-                "world-file", f"{name} is a symbolic link; a deploy puts a file in its place"
-            )
+        if not each.is_plain and is_world_place(name):
+            yield Problem("world-file", f"{name} is {_name_kind(name)}: put its content there")
         if each.data is not None and _is_world(name) and not _is_right(name, each.data):
             yield Problem("world-file", f"{name} is damaged: it holds no such World")
     if view.files and "planet" not in view.files:
@@ -411,6 +410,15 @@ def _file_problems(host: HostSettings, view: HostView) -> Iterator[Problem]:
 
 def _is_ours(name: str) -> bool:
     return name == "local.conf"  # read only
+
+
+def is_world_place(name: str) -> bool:
+    """Whether Worlds lie there."""
+    return name == "moons.d" or _is_world(name)
+
+
+def _name_kind(name: str) -> str:
+    return f"no {'directory' if name in _DIRECTORIES else 'file'} but a link or something else"
 
 
 def _is_world(name: str) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orrery.errors import UpdateRefused
-from orrery.fleet.looking import LEAST_FREE_BYTES, HostView
+from orrery.fleet.looking import LEAST_FREE_BYTES, HostView, is_world_place
 from orrery.home import Home
 from orrery.home.settings import HostSettings
 from orrery.rollout.order import Order
@@ -280,6 +280,12 @@ def _refusal(host: HostSettings, view: HostView) -> str:
             "there is no zerotier-cli, so nobody could say whether zerotier-one does with what is "
             "installed: check 'platform', or install it"
         )
+    for name, file in view.files.items():
+        if is_world_place(name) and not file.is_plain:
+            return (
+                f"{view.home}/{name} is a symbolic link or something else, and nothing is written "
+                "through that: put the file or directory itself there"
+            )
     if volatile := [each.sentence for each in view.problems if each.code == "volatile"]:
         return volatile[0]
     if view.disk_total_bytes > 0 and view.disk_free_bytes < LEAST_FREE_BYTES:

@@ -13,8 +13,12 @@ from orrery.custody import Owner
 from orrery.doctor import Level, Snapshot
 from orrery.doctor.snapshot import Backups, Disk, Entry, Listener, Secrecy
 from orrery.home import BackupSettings, Home, publish, rotate_key
+from orrery.home.planning import make_plan
+from orrery.home.rolling import CONDUCTOR_LEASE, CohortView, MissingNode, begin
 from orrery.home.unsettled import LostRevision, Mark, Outlook
+from orrery.rollout.conditions import Adopted
 from orrery.rollout.places import Place
+from orrery.rollout.state import RolloutState
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.world import World
@@ -384,7 +388,82 @@ def test_a_root_that_no_world_lists(tmp_path: Path) -> None:
     assert ("warning", "not-a-root") in codes
 
 
-# Rollouts and restores are checked on real homes, in test_mending.py
+# Rollouts and restores
+
+
+def begun(home: Home, *, conducted: bool, **values: Any) -> Snapshot:
+    """A rollout that moved last half an hour ago, and stands as it is said."""
+    want(home, ONE, ELSEWHERE)
+    order = make_plan(home, "home", LATER_MS).order
+    rollout = begin(home, "home", order, LATER_MS)
+    home.store.update_rollout(replace(rollout, **values), LATER_MS - 1_800_000)
+    if conducted:
+        assert home.store.acquire_lease(CONDUCTOR_LEASE, "a test", LATER_MS, 60_000)
+    return seen(home.path)
+
+
+def test_a_rollout_that_nobody_carries_out(home: Home) -> None:
+    sound = begun(home, conducted=False)
+    finding = only(sound)
+    assert (finding.level, finding.code) == (Level.PROBLEM, "rollout-alone")
+    assert "since 30m; the log of the server that runs tells why" in finding.sentence
+    stopped = replace(silence(sound, *places(sound, own=True)), is_served=False)
+    finding = only(stopped)
+    assert finding.code == "not-served", "which mends both"
+    assert "the rollout that was begun stands still" in finding.sentence
+
+
+def test_a_rollout_that_waits_for_somebody(home: Home) -> None:
+    reason = "step 1 is published when this is so: answering: 6e133e061d at 198.51.100.9/443"
+    finding = only(begun(home, conducted=True, state=RolloutState.WAITING, reason=reason))
+    assert (finding.level, finding.code) == (Level.PROBLEM, "rollout-waits")
+    assert reason in finding.sentence
+
+
+def test_a_rollout_that_goes_on_needs_nobody(home: Home) -> None:
+    assert findings(begun(home, conducted=True, state=RolloutState.RUNNING)) == ()
+
+
+def given(home: Home, seen_ms: int) -> Snapshot:
+    """A rollout whose step was published and given to everybody, and nodes that lack it."""
+    waits = {"state": RolloutState.WAITING, "reason": "every node holds it", "cohort": 0}
+    sound = begun(home, conducted=True, **waits)
+    (world,) = sound.worlds
+    assert world.rollout is not None
+    missing = tuple(MissingNode(Address(node), 1, seen_ms) for node in NODES)
+    cohort = CohortView(0, "100%", True, 4, 0, missing)
+    view = replace(world.rollout, target_ms=LATER_MS, cohorts=(cohort,))
+    return replace(sound, worlds=(replace(world, rollout=view),))
+
+
+def test_a_rollout_that_waits_for_nodes(home: Home) -> None:
+    sound = given(home, LATER_MS)
+    assert findings(sound) == (), "they sleep, and that is no trouble"
+    weeks = replace(sound.time, now_ms=LATER_MS + 14 * DAY_MS)
+    long = replace(sound, time=weeks, backups=replace(sound.backups, by_hand_at_ms=weeks.now_ms))
+    finding = next(each for each in findings(long) if each.code == "rollout-long")
+    assert finding.level == Level.NOTE
+    named = ",".join(f"{node:010x}" for node in NODES)
+    assert finding.mend == (
+        "orrery stop --home HOME",
+        f"orrery apply --exempt {named} --home HOME",
+    )
+
+
+def test_a_rollout_that_waits_for_a_file(home: Home) -> None:
+    sound = given(home, LATER_MS)
+    (world,) = sound.worlds
+    assert world.rollout is not None
+    view = world.rollout
+    (step,) = view.order.plan.steps
+    official = replace(step, done=(Adopted(1, (Address(0x1234567890),)),))
+    order = replace(view.order, plan=replace(view.order.plan, steps=(official,)))
+    nobody = tuple(replace(cohort, missing=()) for cohort in view.cohorts)
+    waiting = replace(world, rollout=replace(view, order=order, cohorts=nobody))
+    finding = only(replace(sound, worlds=(waiting,)))
+    assert (finding.level, finding.code) == (Level.PROBLEM, "rollout-installs")
+    assert "1234567890" in finding.sentence
+    assert finding.mend[0].startswith("orrery world export ")
 
 
 def test_a_restored_home(sound: Snapshot) -> None:

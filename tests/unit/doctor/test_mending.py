@@ -376,3 +376,16 @@ def test_nodes_that_nobody_leads(doctor: Doctor) -> None:
         holds = {"planet_id": planet.id, "planet_timestamp_ms": planet.timestamp_ms}
         opened.store.record([sighting(NODES[0], now_ms() + 1, **holds)])
     assert "stranded" not in doctor.codes()
+
+
+def test_status_tells_of_a_restore_that_is_not_finished(orrery: Orrery, doctor: Doctor) -> None:
+    assert orrery("status", "--home", HOME, "--json").json["restored"] is None
+    with Home.open(HOME, writer=True) as opened:
+        archive = take(opened, now_ms()).archive
+    shutil.rmtree(HOME)
+    restore(archive, "it", HOME, now_ms())
+    shown = orrery("status", "--home", HOME)
+    assert "signs nothing\nbefore: orrery restore --finish --home 'the home'\n" in shown.out
+    told = orrery("status", "--home", HOME, "--json").json["restored"]
+    assert told["made_at_ms"] == archive.made_at_ms
+    assert told["restored_at_ms"] >= archive.made_at_ms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from orrery.doctor.commands import Commands, quote
 from orrery.doctor.finding import Finding, note, problem, warning
@@ -12,6 +12,7 @@ _WRITE_BY_ALL = 0o002
 _WRITE_BY_GROUP = 0o020
 _LEAST_FREE_BYTES = 64 << 20
 _MEBIBYTE = 1 << 20
+_SHOWN = 4
 
 
 def check_disk(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
@@ -20,8 +21,7 @@ def check_disk(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
         remedy = snapshot.remedy or restore_elsewhere(snapshot)
         yield problem("not-open", snapshot.obstacle, remedy)
     disk = snapshot.disk
-    for entry in disk.entries:
-        yield from _of_an_entry(entry, disk)
+    yield from _entries(disk)
     if disk.damage:
         yield problem(
             "database-damaged",
@@ -55,35 +55,56 @@ def restore_elsewhere(snapshot: Snapshot) -> str:
     return f"orrery restore {file} --home {quote(home.with_name(f'{home.name}-restored'))}"
 
 
-def _of_an_entry(entry: Entry, disk: Disk) -> Iterator[Finding]:
-    what = "directory" if entry.is_directory else "file"
-    if entry.owner.uid != disk.owner.uid:
+def _entries(disk: Disk) -> Iterator[Finding]:
+    """One finding for each kind of mistake, with a command for each place."""
+    owner = disk.owner
+    foreign = [entry for entry in disk.entries if entry.owner.uid != owner.uid]
+    if foreign:
         yield problem(
             "foreign-owner",
-            f"{entry.path} belongs to user {entry.owner.uid}, and the home to user "
-            f"{disk.owner.uid}, as whom the server runs: it cannot use that {what}",
-            f"chown {disk.owner.uid}:{disk.owner.gid} {quote(entry.path)}",
+            f"{_places(foreign)} {_belong(foreign)} to another user than the home, as whose owner "
+            f"(user {owner.uid}) the server runs: it cannot use what it needs",
+            *(f"chown {owner.uid}:{owner.gid} {quote(entry.path)}" for entry in foreign),
         )
-    if entry.secrecy is Secrecy.SECRET:
-        if entry.mode & OTHERS:
-            holds = "leads to private keys" if entry.is_directory else "holds a private key"
-            yield problem(
-                "exposed-secret",
-                f"{entry.path} {holds} and is open to other users of this machine (mode "
-                f"{entry.mode:04o}), so nothing uses it; if one of them may have read it, change "
-                "the key too",
-                f"chmod {700 if entry.is_directory else 600} {quote(entry.path)}",
-            )
-        return
-    # The group of a user's own is no other user.
-    is_own_group = entry.owner.gid == entry.owner.uid
-    if entry.mode & (_WRITE_BY_ALL if is_own_group else _WRITE_BY_ALL | _WRITE_BY_GROUP):
+    exposed = [
+        entry for entry in disk.entries if entry.secrecy is Secrecy.SECRET and entry.mode & OTHERS
+    ]
+    if exposed:
+        yield problem(
+            "exposed-secret",
+            "private keys are open to other users of this machine, so nothing uses them: "
+            f"{_places(exposed)}; if somebody may have read one, change it too",
+            *(
+                f"chmod {700 if entry.is_directory else 600} {quote(entry.path)}"
+                for entry in exposed
+            ),
+        )
+    writable = [entry for entry in disk.entries if _is_writable_by_others(entry)]
+    if writable:
         yield problem(
             "writable-by-others",
-            f"other users of this machine may change {entry.path} (mode {entry.mode:04o}), and "
-            "with it what nodes are told",
-            f"chmod go-w {quote(entry.path)}",
+            f"other users of this machine may change {_places(writable)}, and with that what nodes "
+            "are told",
+            *(f"chmod go-w {quote(entry.path)}" for entry in writable),
         )
+
+
+def _is_writable_by_others(entry: Entry) -> bool:
+    if entry.secrecy is Secrecy.SECRET:
+        return False  # which says less than that others can read it
+    # The group of a user's own is no other user.
+    is_own_group = entry.owner.gid == entry.owner.uid
+    others = _WRITE_BY_ALL if is_own_group else _WRITE_BY_ALL | _WRITE_BY_GROUP
+    return bool(entry.mode & others)
+
+
+def _places(entries: Sequence[Entry]) -> str:
+    shown = ", ".join(f"{entry.path} (mode {entry.mode:04o})" for entry in entries[:_SHOWN])
+    return shown + (f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else "")
+
+
+def _belong(entries: Sequence[Entry]) -> str:
+    return "belongs" if len(entries) == 1 else "belong"
 
 
 def _room(snapshot: Snapshot) -> Iterator[Finding]:

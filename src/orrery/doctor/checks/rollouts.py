@@ -101,7 +101,7 @@ def _waiting(
     quiet_ms = snapshot.time.now_ms - rollout.changed_at_ms
     since = f"since {format_age(quiet_ms)}"
     missing = [node.address for cohort in view.cohorts if cohort.is_open for node in cohort.missing]
-    by_hand = _to_install(view) if not missing or not view.target_ms else ()
+    by_hand = _to_install(world, view)
     if by_hand:
         yield problem(
             "rollout-installs",
@@ -127,23 +127,25 @@ def _waiting(
         )
 
 
-def _to_install(view: RolloutView) -> tuple[Address, ...]:
-    """The official roots whose file a step waits for."""
-    plan = view.order.plan
-    step = plan.steps[view.rollout.step]
-    conditions = step.done if view.target_ms else step.before
-    if view.target_ms and view.rollout.cohort < 0:
-        return step.install_first
-    return tuple(
-        address
-        for condition in conditions
-        if isinstance(condition, Installed | Adopted)
-        for address in condition.roots
-    )
+def _to_install(world: Published, view: RolloutView) -> list[Address]:
+    """The official roots whose file a rollout waits for."""
+    step = view.order.plan.steps[view.rollout.step]
+    awaited_ms = view.target_ms or view.progress.revisions[view.rollout.step]
+    roots = step.install_first
+    if not view.target_ms or view.rollout.cohort >= 0:
+        is_given = not view.target_ms or view.cohorts[-1].is_open
+        roots = tuple(
+            address
+            for condition in (step.done if view.target_ms else step.before)
+            if isinstance(condition, Installed | Adopted) and is_given
+            for address in condition.roots
+        )
+    held = {} if world.planned is None else world.planned.landscape.official
+    return [address for address in roots if (held.get(address) or 0) < awaited_ms]
 
 
 def _install(
-    roots: tuple[Address, ...], world: Published, snapshot: Snapshot, commands: Commands
+    roots: list[Address], world: Published, snapshot: Snapshot, commands: Commands
 ) -> tuple[str, ...]:
     names = [
         host.name
@@ -152,7 +154,8 @@ def _install(
     ]
     if names:
         return (commands.orrery(f"deploy {' '.join(map(quote_name, names))}"),)
-    return (commands.orrery(f"world export --world {world.newest.id:016x} planet.new"),)
+    file = f"{world.file.name}.new"
+    return (commands.orrery(f"world export --world {world.newest.id:016x} {file}"),)
 
 
 def _is_root(snapshot: Snapshot) -> bool:

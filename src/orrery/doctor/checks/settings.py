@@ -55,7 +55,8 @@ def check_identity(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
 def _wanted(world: Published, snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
     planned = world.planned
     if planned is None:
-        if world.refusal:
+        # What keys have to do with it is told by their modes and owners.
+        if world.refusal and not snapshot.disk.has_exposed_secrets:
             yield problem(
                 "unresolved" if world.unresolved else "no-plan",
                 world.refusal

@@ -11,7 +11,7 @@ from orrery.doctor.finding import Finding, note, problem, warning
 from orrery.doctor.snapshot import Published, Snapshot
 from orrery.home.planning import Planned
 from orrery.rollout.atlas import Bits
-from orrery.rollout.fleet import Stranded, Why
+from orrery.rollout.fleet import Stranded, Why, count_nodes
 from orrery.rollout.places import name_places, places_of
 from orrery.rollout.stranding import judge, signer_of
 from orrery.rollout.task import Task
@@ -146,11 +146,13 @@ def _roots(world: Published, snapshot: Snapshot, commands: Commands) -> Iterator
     if len(world.newest.roots) == 1:
         root = world.newest.roots[0]
         at_one = f", at one address, {places[0].endpoint}" if len(places) == 1 else ""
+        nodes = 0 if world.planned is None else count_nodes(world.planned.fleet.counted)
+        them = f"any of the {nodes:,} that were seen" if nodes > 1 else "them"
         yield note(
             "one-root",
             f"{world.title} has one root, {format_address(root.identity.address)}{at_one}: while "
             "it is down, nodes that have lost each other do not find each other again, and no "
-            "update reaches them; a second [[world.root]] takes over",
+            f"update reaches {them}; a second [[world.root]] takes over",
             *mend,
         )
         return

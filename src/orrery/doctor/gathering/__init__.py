@@ -11,7 +11,7 @@ from orrery.custody.identity_file import PUBLIC_NAME
 from orrery.doctor.commands import quote
 from orrery.doctor.gathering.backups import look_at_backups
 from orrery.doctor.gathering.clock import is_synchronized, remedy
-from orrery.doctor.gathering.disk import damage_of, is_locked, look_at_disk
+from orrery.doctor.gathering.disk import damage_of, is_locked, look_at_disk, may
 from orrery.doctor.gathering.hosts import look_at_hosts
 from orrery.doctor.gathering.network import look_at_network
 from orrery.doctor.gathering.worlds import look_at_worlds
@@ -136,7 +136,7 @@ def _remedy(home: Home, settings: Settings | None) -> str:
     path = home.path
     option = f" --home {quote(path)}"
     parts = [path / name for name in _PARTS if (path / name).exists()]
-    if not all(os.access(part, os.R_OK | os.W_OK) for part in parts):
+    if not all(may(part, os.R_OK | os.W_OK) for part in parts):
         return f"sudo -u '#{path.stat().st_uid}' orrery doctor{option}"
     if (path / ADOPTING_NAME).exists():
         return f"orrery adopt PATH{option}"

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from orrery.custody.sealing import is_sealed
+from orrery.doctor.gathering.disk import may
 from orrery.doctor.snapshot import Backups
 from orrery.errors import OrreryError
 from orrery.home import Home
@@ -74,14 +75,14 @@ def _newest(folder: Path, root: Address | None) -> tuple[Path | None, int]:
 def _obstacle(folder: Path) -> str:
     """Why no backup can be written there."""
     if folder.is_dir():
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not may(folder, os.W_OK | os.X_OK):
             return f"{folder} cannot be written to"
         return ""
     if folder.exists():
         return f"{folder} is no directory"
     if not folder.parent.is_dir():
         return f"{folder} cannot be made, because {folder.parent} is no directory that is there"
-    if not os.access(folder.parent, os.W_OK | os.X_OK):
+    if not may(folder.parent, os.W_OK | os.X_OK):
         return f"{folder} cannot be made: {folder.parent} cannot be written to"
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -32,6 +33,8 @@ _PUBLIC = (
     "restored.json",
     "lock",
 )
+_DAMAGE = re.compile(r"is damaged \((?:\*\*\* [^\n]* \*\*\*\s*)?(.*)\)", re.DOTALL)
+"""What `check_whole` found, without what SQLite puts before it."""
 _RESTORE_PREFIX = f"{TEMPORARY_PREFIX}restore-"
 _UNUSED_S = 3_600
 """A directory that nobody has changed for so long belongs to no restore that goes on."""
@@ -66,8 +69,14 @@ def damage_of(home: Path) -> str:
     try:
         check_whole(home / DATABASE_NAME)
     except OrreryError as error:
-        return str(error).split("; ")[0]
+        what = _DAMAGE.search(str(error))
+        return what[1] if what else str(error)
     return ""
+
+
+def may(path: Path, mode: int) -> bool:
+    """Whether whoever runs this may use a file so (`os.R_OK`, …)."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def is_locked(path: Path) -> bool:

@@ -176,11 +176,24 @@ def _own_ipv6(listed: Iterable[Place], own: Collection[Place]) -> Endpoint | Non
     ports = [place.endpoint.port for place in sorted(own)]
     if not ports or any(place.endpoint.family == 6 for place in listed):
         return None
-    with contextlib.suppress(OSError):
-        for line in sorted(Path("/proc/net/if_inet6").read_text().splitlines()):
-            digits, _, _, _, flags, name = line.split()
-            endpoint = Endpoint(bytes.fromhex(digits), ports[0])
-            lasts = not int(flags, 16) & (_TEMPORARY | _DEPRECATED | _TENTATIVE)
-            if lasts and endpoint.scope is Scope.GLOBAL and not name.startswith("zt"):
-                return endpoint
+    try:
+        table = Path("/proc/net/if_inet6").read_text()
+    except OSError:
+        return None
+    return lasting_ipv6(table, ports[0])
+
+
+def lasting_ipv6(table: str, port: int) -> Endpoint | None:
+    """The first public address that stays, of those that /proc/net/if_inet6 lists.
+
+    Args:
+        table: address, index, length of the prefix, scope and flags in hex, and interface a line.
+        port: for the endpoint.
+    """
+    for line in sorted(table.splitlines()):
+        digits, _, _, _, flags, name = line.split()
+        endpoint = Endpoint(bytes.fromhex(digits), port)
+        stays = not int(flags, 16) & (_TEMPORARY | _DEPRECATED | _TENTATIVE)
+        if stays and endpoint.scope is Scope.GLOBAL and not name.startswith("zt"):
+            return endpoint
     return None

@@ -177,12 +177,11 @@ def test_nodes_are_brought_to_another_root_that_has_moved_and_forgotten_them() -
     for leaf in scene.leaves:
         host.node.learn(KnownNode(leaf_of(leaf).identity.public()))
     scene.network.move(host, THIRD_ENDPOINT)
-    scene.network.run_for(70_000)
+    scene.network.run_for(400_000)
     for leaf in scene.leaves:
-        introduced = leaf.events_of(Introduced)
-        assert [(each.address, each.path.endpoint) for each in introduced] == [
-            (other.address, THIRD_ENDPOINT)
-        ]
+        # Again and again, as nobody knows when a leaf gives up the old place; and not for ever.
+        introduced = [(each.address, each.path.endpoint) for each in leaf.events_of(Introduced)]
+        assert introduced == [(other.address, THIRD_ENDPOINT)] * 17
         path = leaf_of(leaf).path_to(other.address, scene.network.now_ms)
         assert path is not None
         assert path.endpoint == THIRD_ENDPOINT

@@ -90,16 +90,17 @@ class LapsedRoot(RootNode):
         """As always after a disturbance, else only to push and to show where roots are."""
         if now_ms < self.restless_until_ms:
             return super().next_tick_ms(now_ms)
+        due_ms = self._show_again_ms if self._moved else _NEVER_MS
         waits = [queue.wait_ms(now_ms) for queue in (self._queue, self._showing) if queue]
-        return now_ms + min(waits, default=_NEVER_MS)
+        return min(due_ms, now_ms + min(waits, default=_NEVER_MS))
 
     def _call_silent(self, now_ms: int) -> None:
         if self.before_calling():
             super()._call_silent(now_ms)
 
-    def _found_elsewhere(self, root: Address, endpoint: Endpoint, now_ms: int) -> None:
+    def _start_showing(self, now_ms: int) -> None:
         self.settle()
-        super()._found_elsewhere(root, endpoint, now_ms)
+        super()._start_showing(now_ms)
 
 
 class LapsedLeaf(LeafNode):

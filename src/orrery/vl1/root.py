@@ -73,6 +73,11 @@ SILENCE_MS = 6_000
 """Such a node which was not heard for so long does not reach us any more."""
 MOST_SHOWN = 4
 """A node is brought to so many endpoints at once: of ours when asked, of each other root's."""
+SHOW_AGAIN_MS = 15_000
+"""How often nodes are told where another root was found: a path is good that was heard from in the
+last 19 s."""
+SHOW_FOR_MS = 250_000
+"""For how long: by then nodes have forgotten a path that died."""
 _WHOIS_ANSWER_BYTES = DATAGRAM_BYTES - HEADER_BYTES
 
 
@@ -152,7 +157,8 @@ class RootNode(Node[RootPeer]):
         self._introductions = Introductions()
         self._queue = PushQueue(push, now_ms)
         self._showing = PushQueue(push, now_ms)
-        self._moved: dict[tuple[Address, Endpoint], None] = {}
+        self._moved: dict[tuple[Address, Endpoint], int] = {}
+        self._show_again_ms = 0
         self._upstreams: dict[Address, _Upstream] = {}
         self._surroundings = surroundings
         self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
@@ -260,6 +266,8 @@ class RootNode(Node[RootPeer]):
             peer = self._peers.get(address)
             if peer is not None and self._may_push(peer, now_ms):
                 self._push(peer, now_ms)
+        if self._moved and _is_due(self._show_again_ms, now_ms, SHOW_AGAIN_MS):
+            self._show_again(now_ms)
         self._show_moves(now_ms)
         for address, upstream in self._upstreams.items():
             if _is_due(upstream.due_ms, now_ms, UPSTREAM_HELLO_MS):
@@ -276,6 +284,8 @@ class RootNode(Node[RootPeer]):
         for queue in (self._queue, self._showing):
             if queue:
                 due_ms = min(due_ms, now_ms + queue.wait_ms(now_ms))
+        if self._moved:
+            due_ms = min(due_ms, self._show_again_ms)
         for upstream in self._upstreams.values():
             due_ms = min(due_ms, upstream.due_ms)
         return due_ms
@@ -772,12 +782,28 @@ class RootNode(Node[RootPeer]):
 
         One that starts elsewhere may know no path to those who live by it, and so calls nobody.
         """
-        self._moved[root, endpoint] = None
+        self._moved[root, endpoint] = now_ms
+        self._start_showing(now_ms)
+
+    def _show_again(self, now_ms: int) -> None:
+        """Bring them there again.
+
+        A node calls the root there only when told, goes over while it hears it there and the old
+        path is silent, and back when both are: the latency of the new one is unknown to it.
+        """
+        for move, since_ms in tuple(self._moved.items()):
+            if not 0 <= now_ms - since_ms < SHOW_FOR_MS:
+                del self._moved[move]
+        if self._moved:
+            self._start_showing(now_ms)
+
+    def _start_showing(self, now_ms: int) -> None:
+        self._show_again_ms = now_ms + SHOW_AGAIN_MS
         self._showing.fill(self._peers)
         self._show_moves(now_ms)
 
     def _show_moves(self, now_ms: int) -> None:
-        """Go on with that, at the pace of pushes."""
+        """Go on with it, at the pace of pushes."""
         for address in self._showing.take(now_ms):
             peer = self._peers.get(address)
             path = None if peer is None else peer.best_path(now_ms)
@@ -789,8 +815,6 @@ class RootNode(Node[RootPeer]):
                     world is not None and endpoint in endpoints_of(root, world) for world in held
                 ):
                     self._show(peer, path, root, [endpoint])
-        if not self._showing:
-            self._moved.clear()
 
     def _show_listed_endpoints(self, peer: RootPeer, path: Path) -> None:
         """Bring a node to some of the endpoints that we have in what it holds."""

@@ -68,6 +68,8 @@ def follow(
     """
     from orrery.cli import output
     from orrery.cli.homes import home_option, world_option
+    from orrery.cli.hosting import deploy_command
+    from orrery.cli.installing import left_to_deploy
 
     try:
         seen = _follow(home, world, path, installer, quiet=quiet)
@@ -82,7 +84,10 @@ def follow(
     finally:
         if installer is not None:
             installer.stop()
-    return _conclude(seen, home_option(path), world_option(home, world, path), quiet=quiet)
+    status = _conclude(seen, home_option(path), world_option(home, world, path), quiet=quiet)
+    if (left := left_to_deploy(home, seen)) and not quiet:
+        output.say(f"to be done now: `{deploy_command(left, path)}`, where no root leads")
+    return status
 
 
 def _conclude(seen: RolloutView, here: str, this: str, *, quiet: bool) -> int:

@@ -42,7 +42,7 @@ def host_names(ctx: typer.Context, incomplete: str) -> list[str]:
 HostsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[HOST]...",
+        metavar="HOST",
         help="Names of hosts of orrery.toml; all of them where none is named.",
         autocompletion=host_names,
     ),

@@ -93,22 +93,40 @@ def duties_of(
         by_itself: whether this process deploys them.
     """
     now, later = due_of(view)
-
-    def lacks(root: Address) -> bool:
-        world_id, target_ms = view.order.plan.id, view.target_ms
-        return not target_ms or not any(
-            held.world_id == world_id and held.timestamp_ms >= target_ms
-            for node in home.store.nodes(address=root)
-            for held in node.holdings
-        )
-
     return Duties(
-        now=tuple(filter(lacks, now)),
-        later=tuple(filter(lacks, later)),
+        now=tuple(root for root in now if _lacks(home, view, root)),
+        later=tuple(root for root in later if _lacks(home, view, root)),
         hosts=known_hosts(home) if hosts is None else hosts,
         by_itself=by_itself,
         home=path,
     )
+
+
+def _lacks(home: Home, view: RolloutView, node: Address) -> bool:
+    """Whether a node is not known to hold what is rolled out, or what took it back."""
+    world_id, target_ms = view.order.plan.id, view.target_ms
+    return not target_ms or not any(
+        held.world_id == world_id and held.timestamp_ms >= target_ms
+        for found in home.store.nodes(address=node)
+        for held in found.holdings
+    )
+
+
+def left_to_deploy(home: Home, view: RolloutView) -> tuple[str, ...]:
+    """The hosts that nobody has led to where a rollout ended.
+
+    When it is done, those that were left out as stranded; when it was taken back, official roots
+    on which a file was installed, for who has to install one may have to install the next one too.
+    """
+    rollout, plan = view.rollout, view.order.plan
+    if rollout.state is RolloutState.DONE:
+        nodes = {address for group in plan.exempt for address in group.addresses}
+    elif rollout.state is RolloutState.ROLLED_BACK and view.target_ms:
+        nodes = set(installed_by(plan))
+    else:
+        return ()
+    hosts = known_hosts(home)
+    return tuple(sorted(hosts[node] for node in nodes & hosts.keys() if _lacks(home, view, node)))
 
 
 def known_hosts(home: Home) -> Mapping[Address, str]:

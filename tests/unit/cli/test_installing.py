@@ -260,6 +260,37 @@ def test_status_names_the_command_that_the_rollout_waits_for(orrery: Orrery, kno
     assert planet["rollout"]["install"] == []
 
 
+def test_what_a_rollout_leaves_behind_is_named(
+    orrery: Orrery, known: Home, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_host(known, "nas", ssh="root@198.51.100.21", node=f"{NODES[1]:010x}")
+    conductor = Waiting(known)
+    conductor.turns[1] = lambda: adopt(known, newest(known), *NODES[2:])
+    monkeypatch.setattr(SLEEP, conductor)
+    result = orrery("apply", "--yes", "--exempt", f"{NODES[1]:010x},{NODES[2]:010x}")
+    assert result.status == 0
+    assert "to be done now: `orrery deploy nas --home" in result.err
+
+
+def test_a_root_that_was_installed_is_not_taken_back_by_itself(
+    orrery: Orrery, known: Home, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert orrery("apply", "--yes", "--detach").status == 0
+    conductor = Waiting(known)
+    conductor.wait_for_root()
+    back_ms = known.store.allocate_timestamp(newest(known).id, newest(known).timestamp_ms + 1)
+
+    def take_back() -> None:
+        told: dict[str, object] = {"back_ms": back_ms, "rolling_back": True}
+        conductor.change(told, state=RolloutState.ROLLED_BACK, reason="step 1 was taken back")
+
+    conductor.turns[:] = [take_back]
+    monkeypatch.setattr(SLEEP, conductor)
+    result = orrery("rollback")
+    assert result.status == 0
+    assert "to be done now: `orrery deploy second --home" in result.err
+
+
 def test_stranded_nodes_that_are_hosts_are_deployed(orrery: Orrery, home: Home) -> None:
     add_host(home, "nas", ssh="root@198.51.100.21", node=f"{NODES[1]:010x}")
     result = orrery("plan", "--gone", str(ONE))

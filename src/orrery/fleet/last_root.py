@@ -121,10 +121,8 @@ class LastRootGuard:
         if not own:
             return frozenset()
         listening = self._listening(others)
-        newest = relied_on[0].revision
-        answers = await ask_roots(
-            (others - listening) | own, WorldHeld(newest.id, newest.timestamp_ms), _PATIENCE_S
-        )
+        # Who says that it holds one of our revisions is taken for a node that follows a rollout.
+        answers = await ask_roots((others - listening) | own, WorldHeld(0, 0), _PATIENCE_S)
         if not self._may_restart_last:
             check_others_answer(relied_on, answers.places | listening, node)
         return answers.places & own

@@ -252,6 +252,12 @@ def _next(
         commands += [f"orrery plan{which}{option}", f"orrery apply{which}{option}"]
     for command in commands:
         yield Text(f"    {command}", style="bold")
+    if choice.role is Role.BESIDE and can_sign and joins:
+        # Nodes do not know the own root before: until then a plan counts nobody.
+        yield from _sentence(
+            "Change nothing more before your nodes are listed by `orrery nodes`: from the roots "
+            "that they know, each is given the new planet within 4 minutes once it is awake"
+        )
 
 
 def _sentence(text: str) -> list[Text]:

@@ -189,12 +189,15 @@ def _resolved_lines(planned: Planned) -> Iterator[Text]:
 def _official_lines(planned: Planned) -> Iterator[Text]:
     from orrery.cli import output
     from orrery.wire.address import format_address
+    from orrery.worlds.earth import EARTH
 
     held = [world.timestamp_ms for world in planned.chain]
     for number, (address, holds_ms) in enumerate(sorted(planned.landscape.official.items())):
         what = "it is not known which revision it holds"
         if holds_ms in held:
             what = f"it holds revision {held.index(holds_ms) + 1}"
+        elif holds_ms == EARTH.timestamp_ms and planned.world.id == EARTH.id:
+            what = "it holds the official planet"
         elif holds_ms:
             what = "it holds another World"
         line = f"{format_address(address)} runs zerotier-one, {what}"

@@ -78,6 +78,19 @@ def test_the_first_revision_is_the_world_in_use_byte_for_byte(tmp_path: Path) ->
     assert copied == (folder / "dist" / name).read_bytes()
 
 
+def test_the_key_of_a_world_that_is_not_wanted_is_no_foreign_one(tmp_path: Path) -> None:
+    # As docker-zerotier-planet has them: a planet of mkworld's keys, and a moon of its own.
+    planet, moon = Maker(signer=key(3)), Maker(world_id=7, type=WorldType.MOON)
+    folder = node_home(tmp_path / "one", planet=planet.world())
+    mkworld_folder(folder, planet)
+    put(folder / "moons.d" / f"{7:016x}.moon", moon.world().encode())
+    put(folder / "moon.json", moon.moon_json(), 0o600)
+    for chosen in (planet, moon):
+        found = adopting.investigate([folder], NOW_MS, world_ids=[chosen.world_id])
+        assert [each.world for each in found.worlds] == [chosen.world()]
+        assert "foreign-key" not in {each.code for each in found.findings}
+
+
 def test_nodes_follow_from_there(tmp_path: Path) -> None:
     folder = docker_planet(tmp_path / "docker")
     with take_over([folder], tmp_path / "home") as home:

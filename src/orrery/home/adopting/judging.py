@@ -190,11 +190,9 @@ def judge(
         if not file.is_official:
             groups.setdefault((file.world.type, file.world.id), []).append(file)
     wanted = None if world_ids is None else set(world_ids)
-    candidates = [
-        _look_at(files, found, haul)
-        for (_, world_id), files in groups.items()
-        if wanted is None or world_id in wanted
-    ]
+    # What is not wanted has keys and roots too, which are nobody else's for that.
+    looked_at = [_look_at(files, found, haul) for files in groups.values()]
+    candidates = [each for each in looked_at if wanted is None or each.world.id in wanted]
     planets = [each for each in candidates if each.world.type is WorldType.PLANET]
     planets.sort(key=_likelihood, reverse=True)
     moons = [each for each in candidates if each.world.type is WorldType.MOON]
@@ -207,7 +205,7 @@ def judge(
         notice_files(
             haul,
             found,
-            [each.world for each in candidates],
+            [each.world for each in looked_at],
             [each.world for each in taken],
         )
     )

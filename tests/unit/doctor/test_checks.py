@@ -21,7 +21,8 @@ from orrery.rollout.places import Place
 from orrery.rollout.state import RolloutState
 from orrery.wire.address import Address
 from orrery.wire.endpoint import Endpoint
-from orrery.wire.world import World
+from orrery.wire.world import Root, World
+from orrery.worlds.chain import Chain
 from tests.unit.doctor.sound import (
     LATER_MS,
     NODES,
@@ -264,6 +265,21 @@ def test_pitfalls_of_what_is_published(tmp_path: Path) -> None:
         finding = only(seen(home.path))
     assert (finding.level, finding.code) == (Level.WARNING, "unusable-address")
     assert "127.0.0.1/9993" in finding.sentence
+
+
+def test_a_place_that_is_nowhere(tmp_path: Path) -> None:
+    with sound_home(tmp_path / "home") as home:
+        sound = seen(home.path)
+    (world,) = sound.worlds
+    first, *others = world.newest.roots
+    nowhere = Root(first.identity, (*first.endpoints, Endpoint(bytes(4), 9993)))
+    newest = replace(world.newest, roots=(nowhere, *others))
+    spoilt = replace(
+        world, chain=Chain([newest]), led_to=newest, found=newest.encode(), name="home"
+    )
+    finding = only(replace(sound, worlds=(spoilt,)))
+    assert (finding.level, finding.code) == (Level.WARNING, "zero-address")
+    assert finding.mend == ("orrery publish --home HOME",)
 
 
 # Roots

@@ -8,6 +8,7 @@ from orrery.doctor.checks.disk import restore_elsewhere
 from orrery.doctor.commands import Commands
 from orrery.doctor.finding import Finding, Level, note, problem
 from orrery.doctor.snapshot import Published, Snapshot
+from orrery.rollout.plan import Refusal
 from orrery.spans import format_age
 from orrery.worlds.locality import is_near_and_far
 from orrery.worlds.pitfalls import FUTURE_TOLERANCE_MS, PitfallCode, warnings
@@ -31,16 +32,13 @@ _LEVELS = {
     PitfallCode.PORT_ZERO: Level.WARNING,
     PitfallCode.UNUSABLE_ADDRESS: Level.WARNING,
     PitfallCode.SHARED_ENDPOINT: Level.WARNING,
-    PitfallCode.MOON_ID_TOO_LONG: Level.NOTE,
     PitfallCode.PRIVATE_ADDRESS: Level.NOTE,
-    PitfallCode.EARTH_ID: Level.NOTE,
 }
 """Not what has no consequence in a home: an order, a fixed timestamp that the next one has not, a
-single endpoint, of which the check of single points tells more."""
+single endpoint, of which the check of single points tells more. Nor an id: nodes take no other."""
 
 
-_FOR_GOOD = frozenset((PitfallCode.EARTH_ID, PitfallCode.MOON_ID_TOO_LONG))
-"""An id never changes: nodes take no World of another one."""
+_NOWHERE = frozenset((PitfallCode.NIL_ENDPOINT, PitfallCode.ZERO_ADDRESS, PitfallCode.PORT_ZERO))
 
 
 def check_chains(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
@@ -83,6 +81,7 @@ def _time(world: Published, snapshot: Snapshot) -> Iterator[Finding]:
 
 def _pitfalls(world: Published, snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
     near_and_far = is_near_and_far(world.newest)
+    answer = None if world.planned is None else world.planned.answer
     for pitfall in warnings(world.newest, snapshot.time.now_ms):
         level = _LEVELS.get(pitfall.code)
         if level is None or (pitfall.code is PitfallCode.PRIVATE_ADDRESS and near_and_far):
@@ -91,6 +90,8 @@ def _pitfalls(world: Published, snapshot: Snapshot, commands: Commands) -> Itera
             commands.edit(snapshot.settings_path),
             commands.orrery(f"apply{world.argument}"),
         )
-        if pitfall.code in _FOR_GOOD:
-            mend = ()
+        if pitfall.code in _NOWHERE and not isinstance(answer, Refusal):
+            # orrery.toml cannot say such a thing, and no plan has a step for it.
+            does = "publish" if answer is None or not answer.steps else "apply"
+            mend = (commands.orrery(f"{does}{world.argument}"),)
         yield Finding(str(pitfall.code), level, f"{world.title}: {pitfall.sentence}", mend)

@@ -203,8 +203,8 @@ def _another_root(
         return
     yield problem(
         "root-down",
-        f"root {name_places(silent)} does not answer from here; if it is gone for good, plan with "
-        f"`--gone {format_address(address)}`",
+        f"root {name_places(silent)} does not answer from here: start it there; if it is gone for "
+        f"good, plan with `--gone {format_address(address)}`",
         start_root(address, snapshot, commands),
     )
 

@@ -86,6 +86,8 @@ def _wanted(world: Published, snapshot: Snapshot, commands: Commands) -> Iterato
         yield note(
             "wanted",
             f"orrery.toml wants something else of {world.title} than is published: {changes}",
+            # A server carries it out.
+            *([] if snapshot.is_served or snapshot.sharing else [commands.orrery("serve")]),
             commands.orrery(f"apply{world.argument}"),
         )
 

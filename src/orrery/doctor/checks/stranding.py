@@ -139,8 +139,9 @@ def _lead_by_hand(
 
 def _roots(world: Published, snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
     places = sorted(places_of(world.newest.roots))
+    is_wanted = world.planned is not None and len(world.planned.roots) > len(world.newest.roots)
     mend = (
-        commands.edit(snapshot.settings_path),
+        *([] if is_wanted else [commands.edit(snapshot.settings_path)]),
         commands.orrery(f"apply{world.argument}"),
     )
     if len(world.newest.roots) == 1:

@@ -36,7 +36,10 @@ What a host has:
 
 A `FaultyShell` cuts between commands; `cut_commands` puts one around every way to every host.
 
-There is no waiting in here, and no clock: all that "takes a while" is counted in questions.
+    host.hurry()        its clock runs fast, for tests in which it waits in vain
+    host.is_idle()      whether nothing runs there that a deploy began; see `eventually`
+
+There is no waiting in here: all that "takes a while" is counted in questions.
 """
 
 from __future__ import annotations
@@ -80,7 +83,15 @@ CONTAINER_HOME: Final = "/var/lib/zerotier-one"
 MARK: Final = "ORRERY_TEST_HOST"
 
 _SECRETS = ("identity.secret", "authtoken.secret")
-_LEFTOVERS = (".orrery-new-", ".orrery-old-")
+_STAGING = ".orrery-deploy"
+_HOME = {
+    *_SECRETS,
+    "identity.public",
+    "local.conf",
+    "moons.d",
+    "planet",
+    "zerotier-one.port",
+}
 
 
 class Trip(StrEnum):
@@ -139,7 +150,7 @@ class FakeHost:
         self.address = self.identity.address
         self.platform = platform
         self._credentials = credentials
-        self._disk: Path | None = None
+        self._mounts: list[str] = []
         self._make_home(planet, moons)
         self._make_state(mounted)
         self._make_commands()
@@ -354,44 +365,69 @@ class FakeHost:
             state["moons"][f"{world.id:016x}"] = held
         (self.directory / "state.json").write_text(json.dumps(state))
 
+    def hurry(self) -> None:
+        """Let its clock run fast: four times while it sleeps, four seconds with each question.
+
+        So timeouts there are over soon, and what it waits for has time to happen all the same.
+        """
+        place = shlex.quote(str(self.directory))
+        folder = self.directory / "bin"
+        sleep = shutil.which("sleep", path=os.defpath)
+        date = shutil.which("date", path=os.defpath)
+        scripts = {
+            "sleep": f"""echo "$1" >>{place}/slept
+exec {sleep} "$(awk -v span="$1" 'BEGIN {{ print span / 4 }}')"
+""",
+            "date": f"""[ "$*" = +%s ] || exec {date} "$@"
+echo $(($({date} +%s) + $(awk '{{ slept += $1 }} END {{ print int(slept) }}' {place}/slept)))
+""",
+        }
+        (self.directory / "slept").write_text("")
+        for name, script in scripts.items():
+            (folder / name).write_text(f"#!/bin/sh\n{script}")
+            (folder / name).chmod(0o755)
+        asking = folder / "zerotier-cli"
+        asking.write_text(
+            asking.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\necho 4 >>{place}/slept\n")
+        )
+
+    def is_idle(self) -> bool:
+        """Whether nothing runs there that somebody began over SSH."""
+        return not self._processes()
+
     def fill_disk(self, kept_bytes: int) -> None:
         """Fill its disk, which must be a `small_disk`, up to so many free bytes."""
-        assert self._disk is not None, "the home has no disk of its own: use small_disk()"
+        assert self._mounts, "the host has no disk of its own: use small_disk()"
         free = os.statvfs(self.home)
-        (self.home / ".filler").write_bytes(
-            bytes(max(0, free.f_bavail * free.f_bsize - kept_bytes))
-        )
+        with (self.directory / "disk" / "filler").open("ab") as filler:
+            filler.write(bytes(max(0, free.f_bavail * free.f_bsize - kept_bytes)))
 
     def free_disk(self) -> None:
         """Remove what fill_disk wrote."""
-        (self.home / ".filler").unlink(missing_ok=True)
+        (self.directory / "disk" / "filler").unlink(missing_ok=True)
 
     def small_disk(self, size_bytes: int) -> str | None:
-        """Move the home onto a small disk of its own.
+        """Move the home, and that of the user, onto a small disk of their own.
 
         Returns:
             Why that cannot be done here; None when it is.
         """
-        kept = self.directory / "kept"
-        self.home.rename(kept)
-        self.home.mkdir(mode=0o755)
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=755", "none", self.home],
-            check=False,
-            capture_output=True,
-        )
-        if done.returncode:
-            self.home.rmdir()
-            kept.rename(self.home)
-            return f"no disk can be mounted here: {done.stderr.decode().strip()}"
-        self._disk = self.home
-        for path in kept.iterdir():
-            target = self.home / path.name
-            if path.is_dir():
-                shutil.copytree(path, target)
-            else:
-                shutil.copy2(path, target)
+        disk = self.directory / "disk"
+        disk.mkdir()
+        if reason := self._mount("-t", "tmpfs", "-o", f"size={size_bytes}", "none", str(disk)):
+            return f"no disk can be mounted here: {reason}"
+        for place in (self.home, self.directory / "user"):
+            inside = disk / place.name
+            shutil.copytree(place, inside)
+            if reason := self._mount("--bind", str(inside), str(place)):
+                return f"no directory can be mounted here: {reason}"
         return None
+
+    def _mount(self, *arguments: str) -> str:
+        done = subprocess.run(["mount", *arguments], check=False, capture_output=True)
+        if done.returncode == 0:
+            self._mounts.append(arguments[-1])
+        return done.stderr.decode().strip()
 
     def die(self) -> None:
         """Kill everything that a deploy runs there, as a power failure does."""
@@ -413,8 +449,8 @@ class FakeHost:
         """Leave nothing behind."""
         self.sshd.stop()
         self.die()
-        if self._disk is not None:
-            subprocess.run(["umount", "-l", self._disk], check=True)
+        for mount in reversed(self._mounts):
+            subprocess.run(["umount", "-l", mount], check=True)
 
     # What is there
 
@@ -435,6 +471,15 @@ class FakeHost:
     def planet(self) -> bytes:
         """Its planet file."""
         return (self.home / "planet").read_bytes()
+
+    @property
+    def deploys(self) -> Path:
+        """Where deploys keep their journal and their backups there."""
+        return self.directory / "user" / ".orrery.d"
+
+    def backups(self) -> list[bytes]:
+        """The planet files that were backed up there, the oldest first."""
+        return [path.read_bytes() for path in sorted(self.deploys.glob("*/backups/*/planet"))]
 
     def commands(self) -> list[str]:
         """What was called there."""
@@ -481,24 +526,24 @@ class FakeHost:
         assert modes == expected
         # No secret went anywhere, not even into a backup on the host itself.
         key = secret.rpartition(":")[2].encode()
-        for path in self.home.rglob("*"):
+        for path in (*self.home.rglob("*"), *self.deploys.rglob("*")):
             if path.is_file() and path != self.home / "identity.secret":
                 assert key not in path.read_bytes(), path
 
-    def check_settled(self, world: World) -> None:
-        """Check that it holds and runs a planet, and that no deploy left anything half done.
+    def check_settled(self, world: World, *, was_cut: bool = False) -> None:
+        """Check that it holds and runs a planet, and that no deploy left anything in the home.
 
         Args:
             world: The planet.
+            was_cut: Whether a deploy was killed there: an empty directory of it may be left.
         """
         self.check_whole(world)
         assert self.state().planet_ms == world.timestamp_ms
-        left = [
-            path
-            for path in self.home.rglob("*")
-            if path.name.startswith(_LEFTOVERS) or path.name == "lock"
-        ]
-        assert left == []
+        left = {path.name for path in self.home.iterdir()} - _HOME
+        if was_cut and left == {_STAGING}:
+            assert stat.S_IMODE((self.home / _STAGING).stat().st_mode) == 0o700
+        else:
+            assert left == set()
 
 
 class Bed:
@@ -572,11 +617,16 @@ class Cuts:
     def __init__(self) -> None:
         self.commands: list[tuple[str, str]] = []
         self.is_cut = False
-        self._before: int | None = None
-        self._after: int | None = None
+        self._before: int | str | None = None
+        self._after: int | str | None = None
 
-    def at(self, *, before: int | None = None, after: int | None = None) -> None:
-        """Cut at a command to come, from 1 on: it is not run, or it is run and nobody hears."""
+    def at(self, *, before: int | str | None = None, after: int | str | None = None) -> None:
+        """Cut at a command to come: it is not run, or it is run and nobody hears of it.
+
+        Args:
+            before: Its number from 1 on, or a part of its text.
+            after: The same.
+        """
         self.commands.clear()
         self.is_cut = False
         self._before, self._after = before, after
@@ -589,15 +639,20 @@ class Cuts:
         """Run a command, or not."""
         if not self.is_cut:
             self.commands.append((shell.where, command))
-        number = len(self.commands)
-        if self.is_cut or number == self._before:
+        if self.is_cut or self._is_it(self._before, command):
             self.is_cut = True
             raise HostError(f"the connection to {shell.where} was lost (cut before it)")
+        is_last = self._is_it(self._after, command)
         finished = await shell.run(command, data, timeout_s=timeout_s)
-        if number == self._after:
+        if is_last:
             self.is_cut = True
             raise HostError(f"the connection to {shell.where} was lost (cut after it)")
         return finished
+
+    def _is_it(self, which: int | str | None, command: str) -> bool:
+        if isinstance(which, str):
+            return which in command
+        return which == len(self.commands)
 
 
 class FaultyShell:
@@ -613,9 +668,9 @@ class FaultyShell:
         return await self._cuts.run(self._shell, command, data, timeout_s)
 
 
-def cut_commands(monkeypatch: pytest.MonkeyPatch) -> Cuts:
+def cut_commands(monkeypatch: pytest.MonkeyPatch, cuts: Cuts | None = None) -> Cuts:
     """Put one `Cuts` around every way to every host, wherever `open_shell` was imported to."""
-    cuts = Cuts()
+    cuts = cuts or Cuts()
     real = reaching.open_shell
 
     @asynccontextmanager

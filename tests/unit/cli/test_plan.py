@@ -47,6 +47,24 @@ def test_a_move_is_two_steps_with_what_must_stay_up(orrery: Orrery, home: Home) 
     assert len(revisions(home)) == 1
 
 
+def test_who_is_offline_for_a_while_is_told_behind_the_plan(orrery: Orrery, home: Home) -> None:
+    port = replace(ONE, port=443)
+    wish(home, port)
+    result = orrery("plan")
+    assert result.status == 0
+    lines = result.out.splitlines()
+    plan = lines.index("plan: 1 to add, 1 to remove, in 2 steps")
+    said = " ".join(line.removeprefix("caution").strip() for line in lines[plan + 1 :])
+    assert lines[plan + 1].startswith("caution  when ")
+    assert said.startswith(f"when {OWN} at {ONE} stops after step 2, ")
+    assert f"until they look at {OWN} at {port} by themselves" in said
+    assert all(len(line) <= 80 for line in lines)
+    told = orrery("plan", "--json").json
+    assert [each["caution"] for each in told["cautions"]] == ["offline-for-a-while"]
+    assert [(each["step"], each["sentence"]) for each in told["cautions"]] == [(2, said)]
+    assert told["retired"] == []
+
+
 def test_nodes_that_a_stopped_rollout_holds_back_are_told_of(orrery: Orrery, home: Home) -> None:
     held = newest(home)
     served = Served(held.id, held.timestamp_ms, NOBODY)

@@ -84,6 +84,12 @@ class Place:
         text += self.host.toml(node=node_text(self.host))
         self.home.settings_path.write_text(text + '\n[deploy]\ntimeout = "30s"\n')
 
+    def edit(self, old: str, new: str) -> None:
+        """Change orrery.toml."""
+        text = self.home.settings_path.read_text()
+        assert old in text
+        self.home.settings_path.write_text(text.replace(old, new, 1))
+
     async def serve(self) -> Serving:
         """Start the server, and let the leaves be heard there."""
         serving = await Serving.start("--home", self.path)
@@ -130,6 +136,31 @@ async def test_a_person_agrees_and_the_host_is_deployed_on_the_way(place: Place)
     assert "install its file at once on root-two by `apply`" in said
     assert f"the World file is installed on root-two ({place.host.target}) and" in said
     assert "install on root-two, by this command" in said
+    place.check_done()
+    assert await serving.end() == 0
+
+
+def _leave_it(place: Place) -> tuple[int, str]:
+    with Terminal("apply", "--yes", "--home", place.path, at=place.at) as shown:
+        shown.until("waiting until it is back")
+        shown.type("\x03")
+        return shown.end(), shown.text
+
+
+async def test_ctrl_c_leaves_the_host_and_the_rollout_to_themselves(place: Place) -> None:
+    serving = await place.serve()
+    place.edit('timeout = "30s"', 'timeout = "10m"')
+    place.host.order(reports=place.old.timestamp_ms)
+    status, text = await asyncio.to_thread(_leave_it, place)
+    assert (status, "Traceback" in text) == (130, False)
+    said = " ".join(text.split())
+    assert "root-two goes on without this command, and will run with the new World or" in said
+    assert "the rollout goes on without this command: `orrery status --watch" in said
+    place.host.obey("reports")
+    await eventually(place.host.is_idle)
+    await eventually(lambda: place.rollout.state is RolloutState.DONE)
+    done = await orrery("deploy", "--home", place.path)
+    assert done.status == 0, done.out
     place.check_done()
     assert await serving.end() == 0
 

@@ -229,13 +229,15 @@ def _fitting(rows: Sequence[Sequence[Text]], width: int) -> list[int]:
     """The columns that there is room for, from the left: what is wrong stands below as well."""
     count = len(rows[0])
     worlds = count - 7
-    columns = list(range(count))
-    needed = {column: max(row[column].cell_len for row in rows) + _GAP for column in columns}
+    widths = [max(row[column].cell_len for row in rows) for column in range(count)]
+    needed = {column: width + _GAP for column, width in enumerate(widths) if width}
+    columns = list(needed)
     state = 3 + worlds
     for column in (state + 3, state + 2, 1, 2, state + 1):
         if sum(needed[each] for each in columns) - _GAP <= width:
             break
-        columns.remove(column)
+        if column in needed:
+            columns.remove(column)
     return columns
 
 

@@ -55,6 +55,16 @@ def test_completion_knows_the_worlds_of_a_home(home: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_knows_the_hosts_of_a_home(home: Path) -> None:
+    with (home / "orrery.toml").open("a") as settings:
+        for name in ("nas", "root-2", "router"):
+            settings.write(f'\n[[host]]\nname = "{name}"\nssh = "root@{name}"\n')
+    assert complete(f"orrery deploy --home {home} ro") == ["root-2", "router"]
+    assert complete("orrery hosts ", ORRERY_HOME=str(home)) == ["nas", "root-2", "router"]
+    assert complete("orrery deploy root-2 ro", ORRERY_HOME=str(home)) == ["router"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_says_nothing_of_what_is_wrong(home: Path) -> None:
     (home / "orrery.toml").write_text("[[world")
     assert complete("orrery publish ", ORRERY_HOME=str(home)) == []

@@ -115,6 +115,13 @@ def test_a_planet_and_a_moon_that_are_missing_are_two_things() -> None:
     assert lines[1].split()[3:5] == ["other", "waits"]
 
 
+def test_a_column_in_which_nothing_stands_is_left_out() -> None:
+    assert shown((unreached(), None))[:2] == [
+        "host    node               version  free  clock",
+        "router  -     unreachable  -        -     -",
+    ]
+
+
 def test_each_world_has_a_column_and_one_that_is_not_wanted_a_dash() -> None:
     moon = standing(name="a-moon-with-a-long-name", act=Act.NOTHING)
     lines = shown(

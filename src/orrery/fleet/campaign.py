@@ -215,7 +215,8 @@ class _Campaign:
 
         async def guard(view: HostView) -> None:
             nonlocal answered
-            if view.node is not None:
+            # One whose service is down is no root to anybody now.
+            if view.node is not None and view.running is not None:
                 answered = await self._guard.check(view.node)
 
         outcome = await deploy_to(self._orders(host, guard), open_shell(host, self._home.path))

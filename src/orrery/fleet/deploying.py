@@ -309,6 +309,7 @@ def _settings(
         "restart": host.restart_command if plan.restarts else "",
         "timeout": str(orders.settings.timeout_ms // 1000),
         "files": " ".join(files),
+        "spoiled": " ".join(_spoiled(view, files)),
         "orbits": " ".join(
             f"{each.world.id:010x}:{format_address(seed)}"
             for each in orbited
@@ -319,6 +320,17 @@ def _settings(
         "was_running": "no" if running is None else "yes",
         "was_online": "yes" if running is not None and running.online else "no",
     }
+
+
+def _spoiled(view: HostView, files: tuple[str, ...]) -> list[str]:
+    """Which of these files are no World now that the host could go back to."""
+    moons = {f"moons.d/{world_id:016x}.moon" for world_id in view.moons}
+    has_planet = view.planet is not None and view.planet.type is WorldType.PLANET
+    return [
+        name
+        for name in files
+        if (not has_planet if name == "planet" else name in view.files and name not in moons)
+    ]
 
 
 def _before(view: HostView, plan: HostPlan) -> list[World]:

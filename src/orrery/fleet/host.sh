@@ -245,8 +245,11 @@ prepare() {
             "others: remove it" >&2
         return 1
     fi
-    : >"$txn/at.staged" && : >"$txn/untouched" && list_files >"$backup/listing" &&
-        [ -s "$backup/listing" ] || return
+    : >"$txn/at.staged" && : >"$txn/untouched" || return
+    list_files >"$backup/listing" && [ -s "$backup/listing" ] || {
+        try_disk >&2
+        return 1
+    }
     names=$(world_files)
     for name in $names; do
         content "$name" >"$backup/$name" && is_same "$backup/$name" "$name" && continue
@@ -258,6 +261,12 @@ prepare() {
         say "file $name"
         cat "$backup/$name"
     done
+}
+
+# Why nothing can be written, where what could not be written does not say so.
+try_disk() {
+    { uname -a >"$txn/room"; } 2>&1
+    rm -f "$txn/room"
 }
 
 # The deploy ------------------------------------------------------------------------------------
@@ -282,7 +291,8 @@ state() {
     say alive
     echo "$alive"
     say why
-    cat "$txn/why" || tail -n 1 "$txn/log"
+    why=$(cat "$txn/why" || tail -n 1 "$txn/log")
+    printf '%s\n' "${why:-$(try_disk)}"
 } 2>/dev/null
 
 at() {
@@ -371,6 +381,13 @@ put_back() {
 }
 
 restore() {
+    # What was missing or damaged is no World to go back to: the new one is whole.
+    case " $spoiled " in
+    *" $1 "*)
+        is_same "$txn/new/$1" "$1" || { place new "$1" && put_in_place new "$1"; }
+        return
+        ;;
+    esac
     if [ ! -e "$backup/$1" ]; then
         ! exists "$1" || at_file "$1" 'rm -f "$1"'
         return

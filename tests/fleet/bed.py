@@ -141,6 +141,7 @@ class FakeHost:
         moons: Iterable[World],
         platform: str,
         mounted: bool,
+        shell: str,
         ssh_options: Iterable[str],
     ) -> None:
         self.name = directory.name
@@ -153,7 +154,7 @@ class FakeHost:
         self._mounts: list[str] = []
         self._make_home(planet, moons)
         self._make_state(mounted)
-        self._make_commands()
+        self._make_commands(shell)
         (directory / "user").mkdir()
         self.environment: dict[str, str] = {
             "PATH": f"{directory / 'bin'}:{os.defpath}:/usr/sbin:/sbin",
@@ -244,7 +245,7 @@ class FakeHost:
         (self.directory / "commands.log").write_text("")
         (self.directory / "trips").write_text("")
 
-    def _make_commands(self) -> None:
+    def _make_commands(self, shell: str) -> None:
         folder = self.directory / "bin"
         folder.mkdir()
         fake = shlex.join([sys.executable, "-I", "-S", str(FAKE_HOST), str(self.directory)])
@@ -252,6 +253,8 @@ class FakeHost:
             self._make_command(name, f'{fake} {name} "$@"', trips=True)
         for name in OTHER_COMMANDS:
             self._make_command(name, f'{fake} {name} "$@"', trips=False)
+        if shell:
+            self._make_command("sh", f'{shell} "$@"', trips=False)
         for name in TRIPPING:
             real = shutil.which(name, path=os.defpath)
             assert real is not None
@@ -568,6 +571,7 @@ class Bed:
         platform: str = "linux",
         mounted: bool = True,
         number: int | None = None,
+        shell: str = "",
         ssh_options: Iterable[str] = (),
     ) -> FakeHost:
         """A new host, whose service runs.
@@ -580,6 +584,7 @@ class Bed:
             mounted: With docker, whether the home is a mount of the host.
             number: Which of the recorded identities it has; each host has another one, from the
                 last one (29) down.
+            shell: What its `sh` is, if not that of this machine: "busybox sh".
             ssh_options: Lines for its sshd_config.
         """
         directory = self._directory / name
@@ -592,6 +597,7 @@ class Bed:
             moons=moons,
             platform=platform,
             mounted=mounted,
+            shell=shell,
             ssh_options=ssh_options,
         )
         self.hosts.append(host)

@@ -110,6 +110,12 @@ class Line:
         self._down = False
         self._most_to_host: int | None = None
         self._most_from_host: int | None = None
+        self._flows = threading.Event()
+        self._flows.set()
+
+    def hang(self) -> None:
+        """Let nothing through any more, without a sign to anybody, until `mend`."""
+        self._flows.clear()
 
     def cut(self, *, down: bool = False) -> None:
         """End all connections, as if a cable was pulled.
@@ -139,6 +145,7 @@ class Line:
         with self._lock:
             self._down = False
             self._most_to_host = self._most_from_host = None
+        self._flows.set()
 
     def admit(self, connection: _Connection) -> bool:
         """A new connection: whether it may be."""
@@ -155,7 +162,8 @@ class Line:
             self._open.discard(connection)
 
     def take(self, size: int, *, to_host: bool) -> int:
-        """How many of these bytes may pass."""
+        """How many of these bytes may pass, as soon as any may."""
+        self._flows.wait()
         with self._lock:
             passed = self.to_host if to_host else self.from_host
             most = self._most_to_host if to_host else self._most_from_host
@@ -307,6 +315,7 @@ class Sshd:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._accepting.join()
+        self.line.mend()
         for connection in self._connections:
             connection.join()
 

@@ -118,6 +118,25 @@ async def test_a_dry_run_changes_nothing(scene: Scene) -> None:
     assert scene.host.modes() == before
 
 
+@pytest.mark.parametrize(
+    "shell",
+    [
+        "busybox sh",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("dash", "bash --posix")),
+    ],
+)
+async def test_every_kind_of_sh(make_scene: MakeScene, shell: str) -> None:
+    program, *_ = shell.split()
+    if shutil.which(program) is None:
+        pytest.skip(f"there is no {program} here")
+    scene = make_scene(shell=shell)
+    scene.host.order(dies_of=[scene.new.timestamp_ms])
+    outcome = await scene.deploy()
+    assert outcome.result is Result.PUT_BACK, outcome
+    scene.host.check_settled(scene.old)
+    await check_mended(scene)
+
+
 # The connection
 
 
@@ -297,7 +316,7 @@ async def test_a_disk_that_is_full_sooner_or_later(make_scene: MakeScene) -> Non
     [
         pytest.param({"stays_down": [1]}, marks=pytest.mark.slow),
         {"stays_down": [1], "tells_failure": True},
-        {"dies_of": "new"},
+        pytest.param({"dies_of": "new"}, marks=pytest.mark.slow),
         {"offline_with": "new"},
     ],
     ids=str,
@@ -410,6 +429,17 @@ async def killed_at(scene: Scene, number: int) -> bool:
     )
     async with asyncio.timeout(LIMIT_S):
         return await process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.slow
+async def test_orrery_that_is_killed_on_the_host_itself(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.host.local(monkeypatch)
+    path = scene.home.settings_path
+    path.write_text(path.read_text().replace(scene.host.toml(), scene.host.toml(local=True)))
+    assert await killed_at(scene, 9)
+    await check_mended(scene)
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,24 @@ async def test_a_line_that_is_cut_on_the_way_back(sshd: Sshd, credentials: Crede
     assert sshd.line.accepted == 2
 
 
+async def test_a_line_that_hangs(
+    sshd: Sshd, credentials: Credentials, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(ssh_shell._WANTED, "keepalive_interval", 0.1)
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    os.mkfifo(begun)
+    os.mkfifo(end)
+    async with reach(sshd, credentials) as shell:
+        running = asyncio.create_task(shell.run(f"echo >{begun}; cat {end}"))
+        await asyncio.to_thread(begun.read_text)
+        sshd.line.hang()
+        with pytest.raises(HostError, match=r"the connection to .* was lost"):
+            await running
+        sshd.line.mend()
+        assert (await shell.run("echo again")).out == b"again\n"
+    await asyncio.to_thread(end.write_text, "")
+
+
 async def test_an_sshd_that_is_killed(sshd: Sshd, credentials: Credentials, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

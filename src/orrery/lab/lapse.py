@@ -41,7 +41,7 @@ What is not the same:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ class LapsedRoot(RootNode):
         """As always after a disturbance, else only to push and to show where roots are."""
         if now_ms < self.restless_until_ms:
             return super().next_tick_ms(now_ms)
-        due_ms = self._show_again_ms if self._moved else _NEVER_MS
+        due_ms = self._moves.due_ms if self._moves else _NEVER_MS
         waits = [queue.wait_ms(now_ms) for queue in (self._queue, self._showing) if queue]
         return min(due_ms, now_ms + min(waits, default=_NEVER_MS))
 
@@ -98,9 +98,9 @@ class LapsedRoot(RootNode):
         if self.before_calling():
             super()._call_silent(now_ms)
 
-    def _start_showing(self, now_ms: int) -> None:
+    def _peers_to_show(self) -> Iterable[Address]:
         self.settle()
-        super()._start_showing(now_ms)
+        return super()._peers_to_show()
 
 
 class LapsedLeaf(LeafNode):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from orrery.vl1.path import Path
 from orrery.wire.address import Address
@@ -12,6 +13,11 @@ from orrery.wire.world import World
 UNITE_INTERVAL_MS = 30_000
 """Two nodes are introduced once in this time (ZT_MIN_UNITE_INTERVAL)."""
 MAX_PAIRS = 65_536
+SHOW_AGAIN_MS = 15_000
+"""How often nodes are told where another root was found: a path is good that was heard from in the
+last 19 s."""
+SHOW_FOR_MS = 250_000
+"""For how long: by then nodes have forgotten a path that died."""
 _SCOPES = tuple(Scope)
 
 
@@ -35,6 +41,42 @@ class Introductions:
         if len(self._last_ms) > MAX_PAIRS:
             self._last_ms.popitem(last=False)
         return True
+
+
+class Moves:
+    """Where other roots were found that were not there before, for as long as nodes are told.
+
+    A node calls a root there only when told, goes over while it hears it there and the old path is
+    silent, and back when both are: the latency of the new one is unknown to it.
+
+    Attributes:
+        due_ms: when nodes are told again, where there is a move.
+    """
+
+    def __init__(self) -> None:
+        self.due_ms = 0
+        self._since_ms: dict[tuple[Address, Endpoint], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._since_ms)
+
+    def __iter__(self) -> Iterator[tuple[Address, Endpoint]]:
+        return iter(self._since_ms)
+
+    def add(self, root: Address, endpoint: Endpoint, now_ms: int) -> None:
+        """A root was found at an endpoint; nodes are told at once."""
+        self._since_ms[root, endpoint] = now_ms
+        self.due_ms = now_ms
+
+    def begin(self, now_ms: int) -> bool:
+        """Whether to tell nodes now; then it is due again later, and old moves are forgotten."""
+        if not self._since_ms or 0 < self.due_ms - now_ms <= SHOW_AGAIN_MS:
+            return False
+        for move, since_ms in tuple(self._since_ms.items()):
+            if not 0 <= now_ms - since_ms < SHOW_FOR_MS:
+                del self._since_ms[move]
+        self.due_ms = now_ms + SHOW_AGAIN_MS
+        return bool(self._since_ms)
 
 
 def meeting_point(here: list[Path], there: list[Path]) -> tuple[Path, Path] | None:

@@ -17,6 +17,7 @@ from orrery.vl1.events import (
 from orrery.vl1.handing import Handing
 from orrery.vl1.introductions import (
     Introductions,
+    Moves,
     endpoints_of,
     gained_endpoints,
     meeting_point,
@@ -73,11 +74,6 @@ SILENCE_MS = 6_000
 """Such a node which was not heard for so long does not reach us any more."""
 MOST_SHOWN = 4
 """A node is brought to so many endpoints at once: of ours when asked, of each other root's."""
-SHOW_AGAIN_MS = 15_000
-"""How often nodes are told where another root was found: a path is good that was heard from in the
-last 19 s."""
-SHOW_FOR_MS = 250_000
-"""For how long: by then nodes have forgotten a path that died."""
 _WHOIS_ANSWER_BYTES = DATAGRAM_BYTES - HEADER_BYTES
 
 
@@ -157,8 +153,7 @@ class RootNode(Node[RootPeer]):
         self._introductions = Introductions()
         self._queue = PushQueue(push, now_ms)
         self._showing = PushQueue(push, now_ms)
-        self._moved: dict[tuple[Address, Endpoint], int] = {}
-        self._show_again_ms = 0
+        self._moves = Moves()
         self._upstreams: dict[Address, _Upstream] = {}
         self._surroundings = surroundings
         self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
@@ -266,8 +261,6 @@ class RootNode(Node[RootPeer]):
             peer = self._peers.get(address)
             if peer is not None and self._may_push(peer, now_ms):
                 self._push(peer, now_ms)
-        if self._moved and _is_due(self._show_again_ms, now_ms, SHOW_AGAIN_MS):
-            self._show_again(now_ms)
         self._show_moves(now_ms)
         for address, upstream in self._upstreams.items():
             if _is_due(upstream.due_ms, now_ms, UPSTREAM_HELLO_MS):
@@ -284,8 +277,8 @@ class RootNode(Node[RootPeer]):
         for queue in (self._queue, self._showing):
             if queue:
                 due_ms = min(due_ms, now_ms + queue.wait_ms(now_ms))
-        if self._moved:
-            due_ms = min(due_ms, self._show_again_ms)
+        if self._moves:
+            due_ms = min(due_ms, self._moves.due_ms)
         for upstream in self._upstreams.values():
             due_ms = min(due_ms, upstream.due_ms)
         return due_ms
@@ -639,7 +632,8 @@ class RootNode(Node[RootPeer]):
         """Hand over what an unconfirmed path was not given, or ask whether it arrived."""
         upstream = self._upstreams.get(peer.address)
         if upstream is not None and peer.path_count > 1 and path.endpoint in upstream.endpoints:
-            self._found_elsewhere(peer.address, path.endpoint, now_ms)
+            self._moves.add(peer.address, path.endpoint, now_ms)
+            self._show_moves(now_ms)
         behind = self._handing.is_behind(peer)
         if behind and self._may_push(peer, now_ms):
             self._push(peer, now_ms)
@@ -777,44 +771,27 @@ class RootNode(Node[RootPeer]):
                 gained = gained_endpoints(other, before, after)
                 self._show(peer, path, other, gained[:MOST_SHOWN])
 
-    def _found_elsewhere(self, root: Address, endpoint: Endpoint, now_ms: int) -> None:
-        """Another root is at a listed endpoint where it was not before: bring nodes there.
-
-        One that starts elsewhere may know no path to those who live by it, and so calls nobody.
-        """
-        self._moved[root, endpoint] = now_ms
-        self._start_showing(now_ms)
-
-    def _show_again(self, now_ms: int) -> None:
-        """Bring them there again.
-
-        A node calls the root there only when told, goes over while it hears it there and the old
-        path is silent, and back when both are: the latency of the new one is unknown to it.
-        """
-        for move, since_ms in tuple(self._moved.items()):
-            if not 0 <= now_ms - since_ms < SHOW_FOR_MS:
-                del self._moved[move]
-        if self._moved:
-            self._start_showing(now_ms)
-
-    def _start_showing(self, now_ms: int) -> None:
-        self._show_again_ms = now_ms + SHOW_AGAIN_MS
-        self._showing.fill(self._peers)
-        self._show_moves(now_ms)
-
     def _show_moves(self, now_ms: int) -> None:
-        """Go on with it, at the pace of pushes."""
+        """Bring nodes to where other roots were found, at the pace of pushes.
+
+        A root that starts elsewhere may know no path to those who live by it, and so calls nobody.
+        """
+        if self._moves.begin(now_ms):
+            self._showing.fill(self._peers_to_show())
         for address in self._showing.take(now_ms):
             peer = self._peers.get(address)
             path = None if peer is None else peer.best_path(now_ms)
             if peer is None or path is None:
                 continue
             held = [self._handing.table.revision_at(*each) for each in peer.held.items()]
-            for root, endpoint in self._moved:
+            for root, endpoint in self._moves:
                 if root != address and any(
                     world is not None and endpoint in endpoints_of(root, world) for world in held
                 ):
                     self._show(peer, path, root, [endpoint])
+
+    def _peers_to_show(self) -> Iterable[Address]:
+        return self._peers
 
     def _show_listed_endpoints(self, peer: RootPeer, path: Path) -> None:
         """Bring a node to some of the endpoints that we have in what it holds."""

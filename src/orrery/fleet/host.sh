@@ -375,8 +375,10 @@ put_back() {
         done
         end put-back "$1"
     fi
-    restart_service || end stuck "$1; the old files are back, but $problem"
-    [ "$was_running" = no ] || check "$before" || end stuck "$1; the old files are back, but $problem"
+    if ! restart_service || { [ "$was_running" = yes ] && ! check "$before"; }; then
+        [ "$problem" != "$1" ] || problem='it is the same with them'
+        end stuck "$1; the old files are back, but $problem"
+    fi
     end put-back "$1"
 }
 

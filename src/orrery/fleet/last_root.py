@@ -28,11 +28,13 @@ class Reliance:
     Attributes:
         world: The World.
         revision: Of it.
+        number: Of the revision, from 1.
         others: The places of its other roots.
     """
 
     world: KnownWorld
     revision: World
+    number: int
     others: frozenset[Place]
 
 
@@ -49,13 +51,13 @@ def reliances(known: Known, held: Collection[tuple[int, int]], node: Address) ->
         led_to = {world.chain.newest.timestamp_ms}
         if stage is not None:
             led_to.add(stage.held_back_ms)
-        for revision in world.chain:
+        for number, revision in enumerate(world.chain, start=1):
             key = (revision.id, revision.timestamp_ms)
             if key not in held and revision.timestamp_ms not in led_to:
                 continue
             if any(root.identity.address == node for root in revision.roots):
                 others = [root for root in revision.roots if root.identity.address != node]
-                yield Reliance(world, revision, places_of(others))
+                yield Reliance(world, revision, number, places_of(others))
 
 
 def check_others_answer(
@@ -75,7 +77,7 @@ def check_others_answer(
             )
             raise PlanError(
                 f"root {format_address(node)} is not restarted: nodes that hold revision "
-                f"{each.revision.timestamp_ms} of {describe_world(each.revision)} would have no "
+                f"{each.number} of {describe_world(each.revision)} would have no "
                 f"root meanwhile, {asked}; start another first, or say --restart-last-root"
             )
 

@@ -50,9 +50,15 @@ _NOISE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Transcript:
-    """What is told on the way: to the terminal at once, and to a document at the end."""
+    """What is told on the way: to the terminal at once, and to a document at the end.
 
-    def __init__(self) -> None:
+    Args:
+        title: of the document.
+        preface: its first paragraph.
+    """
+
+    def __init__(self, title: str = _TITLE, preface: str = _PREFACE) -> None:
+        self._title, self._preface = title, preface
         self._blocks: list[str] = []
         self._console: list[str] = []
 
@@ -77,7 +83,7 @@ class Transcript:
     def document(self) -> str:
         """The whole of it in Markdown."""
         self._close_console()
-        return "\n\n".join([f"# {_TITLE}", _wrap(_PREFACE), *self._blocks]) + "\n"
+        return "\n\n".join([f"# {self._title}", _wrap(self._preface), *self._blocks]) + "\n"
 
     def _close_console(self) -> None:
         if self._console:

@@ -60,7 +60,7 @@ def deploy(
         outcome_lines,
         summary,
     )
-    from orrery.cli.hosting import deploy_command
+    from orrery.cli.hosting import deploy_command, naming_home
     from orrery.fleet import deploy as deploy_hosts
     from orrery.home import Home
 
@@ -81,6 +81,7 @@ def deploy(
 
         try:
             outcomes = _watched(work, course, live=not as_json and sys.stdout.isatty())
+            outcomes = naming_home(outcomes, home)
         except KeyboardInterrupt:
             for sentence in interrupted_sentences(course, deploy_command(hosts or (), home)):
                 output.say(sentence)

@@ -13,6 +13,7 @@ import typer
 from orrery.cli.homes import HERE, home_option
 
 if TYPE_CHECKING:
+    from orrery.fleet import Outcome
     from orrery.home import Home
     from orrery.home.settings import HostSettings, Settings
     from orrery.wire.address import Address
@@ -97,6 +98,22 @@ def find_hosts(home: Home, settings: Settings, world: str, *, quiet: bool) -> Ho
 def deploy_command(names: Iterable[str], home: Path) -> str:
     """The command that deploys these hosts of this home."""
     return f"orrery deploy{''.join(f' {shlex.quote(name)}' for name in names)}{home_option(home)}"
+
+
+def naming_home(outcomes: Iterable[Outcome], home: Path) -> list[Outcome]:
+    """Outcomes whose sentences name the home in the commands that they tell to run."""
+    from dataclasses import replace
+
+    return [
+        replace(
+            each,
+            sentence=each.sentence.replace(
+                f"`orrery deploy {shlex.quote(each.host)}`",
+                f"`{deploy_command([each.host], home)}`",
+            ),
+        )
+        for each in outcomes
+    ]
 
 
 def name_hosts(names: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orrery.cli.hosting import deploy_command, name_hosts
+from orrery.cli.hosting import deploy_command, name_hosts, naming_home
 from orrery.rollout.conditions import Condition, Installed
 from orrery.rollout.state import RolloutState
 from orrery.wire.address import Address, format_address
@@ -323,7 +323,7 @@ class Installer:
                 self._cancel = None
 
         with Home.open(self._home) as home:
-            return asyncio.run(work(home))
+            return naming_home(asyncio.run(work(home)), self._home)
 
     def _failure(self, outcome: Outcome) -> str:
         again = deploy_command([outcome.host], self._home)

@@ -103,6 +103,13 @@ def test_what_is_left_is_a_no_and_its_command_is_said(
     assert "1 host:" not in one.out
 
 
+def test_commands_to_run_name_the_home(orrery: Orrery, home: Home, fleet: Fleet) -> None:
+    fleet.outcomes = [outcome("nas", Result.FAILED, "it was cut off; run `orrery deploy nas`")]
+    result = orrery("deploy", "--home", "home", "--json")
+    (told,) = result.json["hosts"]
+    assert told["sentence"] == "it was cut off; run `orrery deploy nas --home home`"
+
+
 def test_programs_are_told_the_same(orrery: Orrery, home: Home, fleet: Fleet) -> None:
     fleet.outcomes = BAD
     fleet.course = [("nas", Step.INSTALL, "")]

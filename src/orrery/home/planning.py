@@ -23,7 +23,9 @@ from orrery.worlds.chain import Chain
 from orrery.worlds.ordering import sort_roots
 
 _LATELY_MS = 600_000
-"""A root that works with a database says so more often, and nodes that are there are seen so."""
+"""A root that works with a database says so more often."""
+_SILENT_MS = 180_000
+"""All nodes that are there are seen once a minute."""
 _LEAVING_MS = 86_400_000
 """An official root that retired is switched off in this time, or is a node from then on."""
 
@@ -294,7 +296,7 @@ def _retired(
     rollouts = home.store.rollouts(world_id=chain.world_id)
     found = []
     for address in sorted(last_listed.keys() & seen.keys()):
-        if now_ms - seen[address] < _LATELY_MS or last_listed[address] + 1 >= len(chain.revisions):
+        if now_ms - seen[address] < _SILENT_MS or last_listed[address] + 1 >= len(chain.revisions):
             continue
         left_ms = chain.revisions[last_listed[address] + 1].timestamp_ms
         for rollout in rollouts:

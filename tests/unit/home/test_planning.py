@@ -237,7 +237,8 @@ def retired(home: Home) -> Address:
     ("seen_ms", "now_ms", "counts"),
     [
         pytest.param(0, 0, True, id="it still runs"),
-        pytest.param(0, 11 * 60_000, False, id="it fell silent"),
+        pytest.param(0, 2 * 60_000, True, id="it was seen lately"),
+        pytest.param(0, 4 * 60_000, False, id="it fell silent"),
         pytest.param(23 * 3_600_000, 3 * DAY_MS, False, id="switched off the day after"),
         pytest.param(25 * 3_600_000, 3 * DAY_MS, True, id="it went on as a node"),
         pytest.param(DAY_MS * 20, DAY_MS * 20, True, id="it came back"),

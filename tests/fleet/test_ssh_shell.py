@@ -248,6 +248,25 @@ async def test_a_host_key_that_was_revoked(sshd: Sshd, credentials: Credentials)
     assert "Host key is revoked for host 127.0.0.1: do not connect" in told
 
 
+async def test_a_host_key_with_a_certificate(
+    ssh_home: Path, credentials: Credentials, tmp_path: Path
+) -> None:
+    authority = asyncssh.generate_private_key("ssh-ed25519")
+    public = asyncssh.read_public_key(credentials.host_key.with_name("host_key.pub"))
+    certificate = authority.generate_host_certificate(public, "it", principals=["127.0.0.1"])
+    certificate.write_certificate(tmp_path / "host-cert.pub")
+    with Sshd(tmp_path, credentials, {}, f"HostCertificate {tmp_path / 'host-cert.pub'}") as sshd:
+        plain = credentials.known_hosts.read_text()
+        for known in (plain, "@cert-authority * " + authority.export_public_key().decode()):
+            credentials.known_hosts.write_text(known)
+            async with reach(sshd, credentials) as shell:
+                assert (await shell.run("true")).status == 0
+        # Its own key is what its owner can compare, not that of who certified it.
+        credentials.known_hosts.write_text("")
+        told = await refusal(reach(sshd, credentials))
+        assert f"its host key ssh-ed25519 {fingerprint(credentials.host_key)} is not" in told
+
+
 async def test_lines_that_ssh_would_pass_over(
     sshd: Sshd, credentials: Credentials, ssh_home: Path
 ) -> None:
@@ -365,6 +384,32 @@ async def test_a_key_file_with_a_passphrase_is_the_agent_s_to_use(
     await hold(agent, locked, passphrase="passphrase")
     async with reach(sshd, credentials, key=str(locked)) as shell:
         assert (await shell.run("true")).status == 0
+
+
+async def test_more_keys_than_it_takes(
+    ssh_home: Path, credentials: Credentials, agent: str, tmp_path: Path
+) -> None:
+    await hold(agent, *(write_key(tmp_path / f"key-{number}") for number in range(3)))
+    with Sshd(tmp_path, credentials, {}, "MaxAuthTries 2") as sshd:
+        told = await refusal(reach(sshd, credentials, key=None))
+        assert "it takes fewer keys than were offered: name the right one by 'key'" in told
+        async with reach(sshd, credentials) as shell:
+            assert (await shell.run("true")).status == 0
+
+
+async def test_a_key_with_a_certificate(
+    ssh_home: Path, credentials: Credentials, tmp_path: Path
+) -> None:
+    authority = asyncssh.generate_private_key("ssh-ed25519")
+    authority.write_public_key(tmp_path / "authority.pub")
+    public = asyncssh.read_public_key(credentials.user_key.with_name("user_key.pub"))
+    certificate = authority.generate_user_certificate(public, "us", principals=[credentials.user])
+    credentials.authorized.write_text("")
+    with Sshd(tmp_path, credentials, {}, f"TrustedUserCAKeys {tmp_path / 'authority.pub'}") as sshd:
+        assert "does not let user" in await refusal(reach(sshd, credentials))
+        certificate.write_certificate(credentials.user_key.with_name("user_key-cert.pub"))
+        async with reach(sshd, credentials) as shell:
+            assert (await shell.run("true")).status == 0
 
 
 # The way there

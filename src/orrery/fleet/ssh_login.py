@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from asyncssh.public_key import SSHKeyPair
 
-    Key = asyncssh.SSHKey | SSHKeyPair
+    Key = asyncssh.SSHKey | SSHKeyPair | tuple[asyncssh.SSHKey, str]
 
 _LONGEST_BYTES = 1 << 20
 _FEW = 5
@@ -28,6 +28,8 @@ _FEW = 5
 @asynccontextmanager
 async def keys_to_offer(file: Path, agent_path: str | None) -> AsyncIterator[list[Key]]:
     """The one key of a file: from it, or, where it has a passphrase, as an agent holds it.
+
+    A certificate of it, in a file beside it that ends in -cert.pub, is offered too.
 
     Args:
         file: A private key file.
@@ -42,7 +44,8 @@ async def keys_to_offer(file: Path, agent_path: str | None) -> AsyncIterator[lis
     """
     key = _read(file)
     if key is not None:
-        yield [key]
+        certificate = file.with_name(f"{file.name}-cert.pub")
+        yield [(key, str(certificate)), key] if certificate.exists() else [key]
         return
     locked = CustodyError(
         f"{file} is locked by a passphrase: let an agent hold it by "

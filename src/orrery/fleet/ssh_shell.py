@@ -33,6 +33,7 @@ _KEEPALIVE_S = 10
 _KEEPALIVES = 3
 _CLOSE_S = 3
 _ERROR = asyncssh.EXTENDED_DATA_STDERR
+_NO_CERTIFICATE = "-*-cert-*"
 _WANTED: dict[str, Any] = {
     "config": (),  # ~/.ssh/config, which is not everywhere asyncssh's default
     "keepalive_interval": _KEEPALIVE_S,
@@ -162,13 +163,7 @@ class SshShell:
                         "agent_identities": None,
                     }
                 try:
-                    return await self._try(wanted, known)
-                except (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost):
-                    # It may have no key of the kinds that are known of it. What it has, it tells
-                    # who does not insist on those.
-                    if not known.knows(usual.host_key_alias or usual.host, usual.port):
-                        raise
-                    return await self._try(wanted | {"server_host_key_algs": "default"}, known)
+                    return await self._try_kinds(wanted, known, usual)
                 except asyncssh.PermissionDenied:
                     raise await self._denied(usual) from None
         except TimeoutError:
@@ -176,14 +171,32 @@ class SshShell:
                 f"{self.where} did not answer within {_CONNECT_S} seconds: check that it is up, "
                 "and its firewall"
             ) from None
-        except (OSError, asyncssh.Error) as error:
+        except (OSError, ValueError, asyncssh.Error) as error:
             raise HostError(f"{self.where} cannot be reached: {_why(error)}") from None
+
+    async def _try_kinds(
+        self,
+        wanted: dict[str, Any],
+        known: KnownKeys,
+        usual: asyncssh.SSHClientConnectionOptions,
+    ) -> asyncssh.SSHClientConnection:
+        """Connect; asyncssh insists on a host key of the kinds that are known of the host."""
+        try:
+            return await self._try(wanted, known)
+        except (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost):
+            # It may have none of those. What it has, it tells who does not insist.
+            if not known.knows(usual.host_key_alias or usual.host, usual.port):
+                raise
+            return await self._try(wanted | {"server_host_key_algs": "default"}, known)
 
     async def _try(self, wanted: dict[str, Any], known: KnownKeys) -> asyncssh.SSHClientConnection:
         seen = _Seen()
         try:
             return await asyncssh.connect(**wanted, client_factory=lambda: seen)
         except asyncssh.HostKeyNotVerifiable as error:
+            if seen.authority is not None and seen.offered is None:
+                # Nobody knows who certified it here. Then its own key has to be a known one.
+                return await self._try(wanted | {"server_host_key_algs": _NO_CERTIFICATE}, known)
             if seen.offered is not None:
                 raise known.refuse(self.where, seen.offered) from error
             raise HostError(
@@ -232,10 +245,12 @@ class _Seen(asyncssh.SSHClient):
 
     Attributes:
         offered: It, with where it was looked for.
+        authority: Or the key of who certified it.
     """
 
     def __init__(self) -> None:
         self.offered: Offered | None = None
+        self.authority: asyncssh.SSHKey | None = None
 
     def validate_host_public_key(
         self, host: str, addr: str, port: int, key: asyncssh.SSHKey
@@ -244,7 +259,8 @@ class _Seen(asyncssh.SSHClient):
         return False
 
     def validate_host_ca_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        return self.validate_host_public_key(host, addr, port, key)
+        self.authority = key
+        return False
 
 
 class _Session(asyncssh.SSHClientSession[bytes]):
@@ -328,6 +344,8 @@ def _why(error: Exception) -> str:
             return "nobody listens there: check the port, and that its SSH server runs"
         case OSError() if error.strerror:
             return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        case asyncssh.DisconnectError() if "Too many authentication failures" in error.reason:
+            return "it takes fewer keys than were offered: name the right one by 'key' in [[host]]"
         case asyncssh.DisconnectError() | asyncssh.ChannelOpenError():
             return error.reason
         case _:

@@ -31,7 +31,7 @@ class Offered(NamedTuple):
         host: Its name, or what stands in `HostKeyAlias` of ssh's configuration.
         address: Where it was found.
         port: Where it listens.
-        key: Its key, or that of the authority that certified it.
+        key: Its key.
     """
 
     host: str

@@ -234,12 +234,13 @@ def _hosts(home: Home, planned: Planned, *, wanted: bool, quiet: bool) -> HostNa
     from orrery.cli.installing import installed_by
     from orrery.rollout.plan import Refusal
 
-    known = hosts_of_nodes(planned.settings, planned.world.name)
+    world = planned.world.name
     if not wanted or isinstance(planned.answer, Refusal):
-        return known
+        return hosts_of_nodes(planned.settings, world, by_name=True)
+    known = hosts_of_nodes(planned.settings, world)
     if installed_by(planned.answer) <= known.keys():
         return known
-    return find_hosts(home, planned.settings, planned.world.name, quiet=quiet)
+    return find_hosts(home, planned.settings, world, quiet=quiet)
 
 
 def _touched(planned: Planned, hosts: HostNames) -> tuple[str, ...]:

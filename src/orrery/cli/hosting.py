@@ -50,18 +50,27 @@ HostsArgument = Annotated[
 ]
 
 
-def hosts_of_nodes(settings: Settings, world: str | None = None) -> HostNames:
-    """Which host each node is, of those whose `node` orrery.toml tells.
+def hosts_of_nodes(
+    settings: Settings, world: str | None = None, *, by_name: bool = False
+) -> HostNames:
+    """Which host each node is, of those of which orrery.toml tells it.
 
     Args:
         settings: what orrery.toml says.
         world: only hosts that are to have the World of this name.
+        by_name: whether a host without `node` is presumed to be the root of its name: good for
+            naming a command to a person, who sees what it is about.
     """
-    return {
-        host.node: host.name
-        for host in settings.hosts
-        if host.node is not None and _is_for(host, world)
-    }
+    hosts = [host for host in settings.hosts if _is_for(host, world)]
+    found = {host.node: host.name for host in hosts if host.node is not None}
+    if by_name:
+        roots = {
+            root.name: root.identity.address for each in settings.worlds for root in each.roots
+        }
+        for host in hosts:
+            if host.node is None and host.name in roots:
+                found.setdefault(roots[host.name], host.name)
+    return found
 
 
 def _is_for(host: HostSettings, world: str | None) -> bool:

@@ -135,7 +135,7 @@ def known_hosts(home: Home) -> Mapping[Address, str]:
     from orrery.errors import OrreryError
 
     try:
-        return hosts_of_nodes(home.settings())
+        return hosts_of_nodes(home.settings(), by_name=True)
     except OrreryError:
         return {}
 

@@ -146,11 +146,10 @@ def planned_lines(
     """
     from rich.text import Text
 
-    from orrery.cli.hosting import hosts_of_nodes
     from orrery.cli.plan_view import Managed, plan_lines, refusal_lines
     from orrery.rollout.plan import Refusal
 
-    known = hosts_of_nodes(planned.settings, planned.world.name) if hosts is None else hosts
+    known = _known_hosts(planned) if hosts is None else hosts
     managed = Managed(known, path, by_itself=by_itself)
     world, newest = planned.world, planned.chain.newest
     horizon_ms = planned.settings.rollout.horizon_ms
@@ -171,6 +170,12 @@ def planned_lines(
             managed=managed,
         )
         yield from _caution_lines(planned)
+
+
+def _known_hosts(planned: Planned) -> HostNames:
+    from orrery.cli.hosting import hosts_of_nodes
+
+    return hosts_of_nodes(planned.settings, planned.world.name, by_name=True)
 
 
 def _resolved_lines(planned: Planned) -> Iterator[Text]:
@@ -227,7 +232,6 @@ def _caution_lines(planned: Planned) -> Iterator[Text]:
 
 def describe_planned(planned: Planned, hosts: HostNames | None = None) -> dict[str, Any]:
     """The answer to a wish, for programs; `hosts` as for `planned_lines`."""
-    from orrery.cli.hosting import hosts_of_nodes
     from orrery.cli.plan_view import describe_refusal
     from orrery.home.planning import kinds_of_change
     from orrery.rollout.plan import Refusal
@@ -235,7 +239,7 @@ def describe_planned(planned: Planned, hosts: HostNames | None = None) -> dict[s
 
     answer = planned.answer
     refused = isinstance(answer, Refusal)
-    known = hosts_of_nodes(planned.settings, planned.world.name) if hosts is None else hosts
+    known = _known_hosts(planned) if hosts is None else hosts
     return {
         "world": f"{planned.world.id:016x}",
         "name": planned.world.name,

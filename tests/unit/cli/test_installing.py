@@ -142,6 +142,15 @@ def test_plan_says_which_host_gets_its_file_when(orrery: Orrery, known: Home) ->
     assert told["hosts"] == {f"{ROOT:010x}": "second"}
 
 
+def test_a_host_with_the_name_of_a_root_is_presumed_to_be_it(orrery: Orrery, home: Home) -> None:
+    add_host(home, "root-2", ssh="root@198.51.100.20")
+    assert "install  its file at once on root-2 by `apply`" in orrery("plan").out
+    detached = orrery("apply", "--yes", "--detach")
+    assert "will wait for `orrery deploy root-2 --home" in detached.err
+    Waiting(home).wait_for_root()
+    assert "`orrery deploy root-2 --home" in orrery("status").out
+
+
 def test_apply_asks_before_it_goes_to_a_host(orrery: Orrery, known: Home) -> None:
     edit(known, "without_asking = []", 'without_asking = ["add-root"]')
     result = orrery("apply")

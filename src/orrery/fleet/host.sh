@@ -348,7 +348,7 @@ run() {
         go restarting || put_back "the journal cannot be written"
         restart_service || put_back "$problem"
     else
-        # A node takes a moon from its file when it is told to orbit it, also a newer one.
+        # A node that is told to orbit a moon takes it from its file.
         for each in $orbits; do
             answer=$(ask orbit "${each%:*}" "${each#*:}") ||
                 put_back "the service does not orbit moon ${each%:*}: $answer"
@@ -399,7 +399,9 @@ restore() {
     put_in_place old "$1"
     is_same "$backup/$1" "$1" && return
     # A container that has stopped lets nothing be run in it.
-    [ -z "$root" ] && docker cp "$backup/$1" "$container:$home/$1" </dev/null
+    [ -z "$root" ] && describe "$(grep " $1\$" "$backup/listing")" &&
+        cp "$backup/$1" "$txn/restored" && chmod "$mode" "$txn/restored" &&
+        docker cp "$txn/restored" "$container:$home/$1" </dev/null
 }
 
 # Files -----------------------------------------------------------------------------------------

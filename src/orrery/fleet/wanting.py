@@ -224,7 +224,7 @@ def plan_for(
         replace: Whether a World that is none of ours may be replaced.
     """
     node = view.node
-    refusal = _refusal(host, view)
+    refusal = _refusal(host, view) or _unpublished(known, host)
     if refusal or node is None:
         return HostPlan(host=host.name, standings=(), refusal=refusal)
     standings = tuple(
@@ -293,6 +293,17 @@ def _refusal(host: HostSettings, view: HostView) -> str:
     return ""
 
 
+def _unpublished(known: Known, host: HostSettings) -> str:
+    published = {world.name for world in known.worlds}
+    missing = [name for name in host.worlds or () if name not in published]
+    if not missing:
+        return ""
+    return (
+        f"it is to have World {missing[0]!r}, which has no revision yet: run "
+        f"`orrery publish {missing[0]}`"
+    )
+
+
 def _is_wanted(world: KnownWorld, host: HostSettings, view: HostView, node: Address) -> bool:
     if host.worlds is not None:
         return world.name in host.worlds
@@ -333,7 +344,7 @@ def _standing(
     if objections:
         act, sentence = Act.REFUSED, objections[0]
     else:
-        act = _act(world, view, node, target, (file, running_ms))
+        act = _act(view, node, target, (file, running_ms))
         sentence = _sentence(chain, act, target, file if is_ours else None, running_ms)
     held_ms = running_ms if running_ms is not None or not is_ours else file and file.timestamp_ms
     numbers = {revision.timestamp_ms: number for number, revision in enumerate(chain, start=1)}
@@ -439,7 +450,6 @@ def _name_foreign(chain: Chain, file: World) -> str:
 
 
 def _act(
-    world: KnownWorld,
     view: HostView,
     node: Address,
     target: World,
@@ -451,19 +461,19 @@ def _act(
         return Act.NOTHING
     if is_running:
         return Act.REPAIR
-    if _can_orbit(world, view, target, running_ms) and seed_of(target, node) is not None:
+    if _can_orbit(view, target, running_ms) and seed_of(target, node) is not None:
         return Act.ORBIT
     return Act.RESTART if is_in_file else Act.INSTALL
 
 
-def _can_orbit(world: KnownWorld, view: HostView, target: World, running_ms: int | None) -> bool:
-    """Whether its service takes a moon from its file without a restart."""
-    if target.type is not WorldType.MOON or view.running is None or target.id > _MOST_ORBITED_ID:
-        return False
-    if running_ms is None:
-        return True
-    held = world.chain.revision_at(running_ms)
-    return held is not None and _leads(held, target)
+def _can_orbit(view: HostView, target: World, running_ms: int | None) -> bool:
+    """Whether its service takes a moon from its file without a restart.
+
+    One that it has already it is not told to orbit again, and takes in band or at a restart.
+    """
+    is_short = target.id <= _MOST_ORBITED_ID
+    is_missing = view.running is not None and running_ms is None
+    return target.type is WorldType.MOON and is_short and is_missing
 
 
 def seed_of(moon: World, node: Address) -> Address | None:
@@ -492,7 +502,7 @@ def _sentence(
         case Act.RESTART:
             return f"{wanted} is in its file, and its service has not read it: it is restarted"
         case Act.ORBIT:
-            return f"holds {name(running_ms)}: takes {wanted} without a restart"
+            return f"holds {name(running_ms)}: gets {wanted} without a restart"
         case _:
             held_ms = running_ms if running_ms is not None or file is None else file.timestamp_ms
             return f"holds {name(held_ms)}: {wanted} is installed, and its service restarted"

@@ -582,8 +582,8 @@ class Bed:
             moons: Its moons.
             platform: What it is, as in `[[host]]`.
             mounted: With docker, whether the home is a mount of the host.
-            number: Which of the recorded identities it has; each host has another one, from the
-                last one (29) down.
+            number: Which of the recorded identities it has; each of 20 hosts has another one, from
+                the last one (29) down.
             shell: What its `sh` is, if not that of this machine: "busybox sh".
             ssh_options: Lines for its sshd_config.
         """
@@ -592,7 +592,7 @@ class Bed:
         host = FakeHost(
             directory,
             self.credentials,
-            29 - len(self.hosts) if number is None else number,
+            29 - len(self.hosts) % 20 if number is None else number,
             planet=planet,
             moons=moons,
             platform=platform,

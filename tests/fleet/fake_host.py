@@ -140,19 +140,19 @@ class Host:
         return planet
 
     def _moons(self) -> dict[str, dict[str, Any]]:
-        found = {}
         folder = self.home / "moons.d"
-        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if not MOON.fullmatch(file.name):
-                continue
-            name = file.name[:16]
-            try:
-                moon = read_world(file.read_bytes())
-            except BrokenError:
-                moon = {"type": 0}
-            waiting = moon["type"] != 127 or moon["id"] != int(name, 16)
-            found[name] = _waiting(name) if waiting else moon
-        return found
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        names = [file.name[:16] for file in files if MOON.fullmatch(file.name)]
+        return {name: self._moon_of_file(name) for name in names}
+
+    def _moon_of_file(self, name: str) -> dict[str, Any]:
+        """A moon that is in its file; it is waited for when there is none, or none that is whole."""
+        try:
+            moon = read_world((self.home / "moons.d" / f"{name}.moon").read_bytes())
+        except (OSError, BrokenError):
+            moon = {"type": 0}
+        is_it = moon["type"] == 127 and moon["id"] == int(name, 16)
+        return moon if is_it else _waiting(name)
 
     def ask(self, method: str, path: str, body: dict[str, str] | None = None) -> tuple[int, Any]:
         """Ask the local API: the status of HTTP, 0 for none, and the answer."""
@@ -175,7 +175,9 @@ class Host:
                 ]
             case "POST", ["moon", moon_id] if len(moon_id) == 10:
                 name = moon_id.rjust(16, "0")
-                state["moons"].setdefault(name, _waiting(name))
+                # One that it has it keeps; a new one it takes from its file, if there is one.
+                if name not in state["moons"]:
+                    state["moons"][name] = self._moon_of_file(name)
                 return 200, _moon(state["moons"][name])
             case "DELETE", ["moon", moon_id] if len(moon_id) == 10:
                 name = moon_id.rjust(16, "0")

@@ -88,6 +88,16 @@ async def test_a_moon_comes_when_it_is_orbited(bed: Bed, tmp_path: Path) -> None
         assert list((host.home / "moons.d").iterdir()) == []
 
 
+async def test_a_moon_that_is_orbited_is_read_from_its_file(bed: Bed, tmp_path: Path) -> None:
+    host = bed.host("node-1", planet=OLD)
+    (host.home / f"moons.d/{MOON.id:016x}.moon").write_bytes(MOON.encode())
+    async with open_shell(host.settings(), tmp_path) as shell:
+        api = api_of(shell, host)
+        assert await api.moons() == ()
+        await api.orbit(MOON.id, MOON.roots[0].identity.address)
+        assert [moon.timestamp_ms for moon in await api.moons()] == [500]
+
+
 @pytest.mark.parametrize(
     ("platform", "more"),
     [("linux", {}), ("openwrt", {}), ("freebsd", {}), ("macos", {}), ("linux", {"sudo": True})],

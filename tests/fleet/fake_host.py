@@ -146,7 +146,7 @@ class Host:
         return {name: self._moon_of_file(name) for name in names}
 
     def _moon_of_file(self, name: str) -> dict[str, Any]:
-        """A moon that is in its file; it is waited for when there is none, or none that is whole."""
+        """A moon as it is in its file; without a whole one, it is waited for."""
         try:
             moon = read_world((self.home / "moons.d" / f"{name}.moon").read_bytes())
         except (OSError, BrokenError):

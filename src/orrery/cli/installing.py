@@ -154,7 +154,9 @@ def due_of(view: RolloutView) -> tuple[tuple[Address, ...], tuple[Address, ...]]
     if not view.progress.has_published(rollout.step):
         return _awaited(step.before, rollout.reason), ()
     if rollout.cohort < 0:
-        return step.install_first, step.install_last
+        # Nobody is given more of a paused rollout, official roots neither.
+        is_paused = rollout.state is RolloutState.PAUSED
+        return () if is_paused else step.install_first, step.install_last
     if not view.cohorts or rollout.cohort < len(view.cohorts) - 1:
         return (), step.install_last
     return (*step.install_last, *_awaited(plan.finish, rollout.reason)), ()

@@ -56,6 +56,7 @@ def test_a_file_is_due_at_once_or_with_the_last_cohort() -> None:
     assert due_of(rolling(at=-1, **step)) == ((ROOT,), (OTHER,))
     assert due_of(rolling(at=0, **step)) == ((), (OTHER,))
     assert due_of(rolling(at=1, **step)) == ((OTHER,), ())
+    assert due_of(rolling(RolloutState.PAUSED, at=-1, **step)) == ((), (OTHER,))
     done = rolling(RolloutState.DONE, at=1, **step)
     assert due_of(done) == ((), ())
     back = rolling(at=0, **step)

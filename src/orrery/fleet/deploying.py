@@ -186,8 +186,14 @@ class _Deploy:
             restarted=plan.restarts,
         )
         self._orders.tell(Step.INSTALL, "")
+        lost = ""
         try:
-            await self._script.call("start", view.work, deploy)
+            try:
+                await self._script.call("start", view.work, deploy)
+            except HostError as error:
+                # Whether it began is told by how far it is.
+                lost = str(error)
+                await asyncio.sleep(POLL_S)
             state, why = await self._follow(view.work, deploy)
         except HostError as error:
             return self._end(
@@ -195,7 +201,7 @@ class _Deploy:
                 f"{error}; the host goes on by itself, and puts the old files back where it has "
                 f"to: `orrery deploy {shlex.quote(self._host.name)}` says later how it ended",
             )
-        outcome = self._judge(state, why, plan)
+        outcome = self._judge(state, why or lost, plan)
         if state in _UNTOUCHED:
             await self._clean_up(view.work, deploy, kept)
             return replace(outcome, installed=(), restarted=False, backup=None)

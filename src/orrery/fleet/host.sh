@@ -207,8 +207,10 @@ look() {
     say disk
     in_home 'df -Pk .'
     for path in /status /peer /moon; do
-        if answer=$(ask "$path"); then say "answer $path"; else say "no-answer $path"; fi
+        if answer=$(ask "$path"); then told=answer; else told=no-answer; fi
+        say "$told $path"
         printf '%s\n' "$answer"
+        [ "$told" = answer ] || break # one that hangs does so for a minute
     done
     say time
     date +%s

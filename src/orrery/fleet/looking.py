@@ -26,9 +26,10 @@ LEAST_FREE_BYTES = 1 << 20
 _SHORT_OF_ROOM_BYTES = 16 << 20
 _DIRECTORIES = (".", "moons.d")
 _SECRETS = ("identity.secret", "authtoken.secret")
+_SECONDS, _MILLISECONDS = re.compile("[0-9]{1,10}"), re.compile("[0-9]{1,13}")
 _MOON = re.compile(r"moons\.d/([0-9a-f]{16})\.moon")
-_LISTED = re.compile(r"([-dlcbps][-rwxsStT]{9})\S*\s+\d+\s+(\d+)\s+(\d+)\s.*?(\S+)")
-_DISK = re.compile(r"\s(\d+)\s+(-?\d+)\s+(-?\d+)\s+(?:\d+%|-)\s+/?")
+_LISTED = re.compile(r"([-dlcbps][-rwxsStT]{9})\S*\s+\d+\s+(\d{1,10})\s+(\d{1,10})\s.*?(\S+)")
+_DISK = re.compile(r"\s(\d{1,15})\s+(-?\d{1,15})\s+(-?\d{1,15})\s+(?:\d+%|-)\s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,7 +317,7 @@ def _disk(told: Mapping[str, Record]) -> tuple[int, int]:
 
 def _clock_skew(told: Mapping[str, Record], before_ms: int, after_ms: int) -> int:
     """How far their clock is from any time at which it can have been read."""
-    if "time" not in told or not told["time"].text.isdecimal():
+    if "time" not in told or not _SECONDS.fullmatch(told["time"].text):
         return 0
     since_ms = int(told["time"].text) * 1000
     if since_ms > after_ms:
@@ -334,7 +335,7 @@ def _unfinished(told: Mapping[str, Record]) -> Unfinished | None:
             id=deploy,
             state=state,
             by=one_line(by) or "somebody",
-            since_ms=int(since) if since.isdecimal() else 0,
+            since_ms=int(since) if _MILLISECONDS.fullmatch(since) else 0,
             is_alive=name == "working",
         )
     return None

@@ -8,6 +8,8 @@ from orrery.lab.chains import root_of, table_of
 from orrery.lab.identities import make_unproven_identity
 from orrery.lab.network import Host, Nat
 from orrery.vl1.events import Introduced, NodeSeen
+from orrery.vl1.limits import Allowance
+from orrery.vl1.push import PushSettings
 from orrery.vl1.root import RootNode
 from orrery.vl1.root_peer import KnownNode
 from orrery.wire.endpoint import Endpoint
@@ -153,9 +155,13 @@ def test_two_roots_do_not_ask_each_other_for_ever() -> None:
     assert scene.network.traffic[SECOND_ENDPOINT].packets_from - before < 20
 
 
-def moved_scene(*, leaves: int = 4) -> tuple[Scene, Host]:
+def moved_scene(
+    *,
+    leaves: int = 4,
+    push: PushSettings = PushSettings(),  # noqa: B008 - immutable
+) -> tuple[Scene, Host]:
     """Leaves that hold a revision with both places of another root, which is at the first."""
-    scene = Scene()
+    scene = Scene(push=push)
     other = make_unproven_identity("other root")
     own = root_of(scene.root_identity, ROOT_ENDPOINT)
     scene.maker.revise([own, root_of(other, SECOND_ENDPOINT, THIRD_ENDPOINT)])
@@ -196,3 +202,13 @@ def test_nobody_is_brought_to_a_place_that_its_revision_does_not_list() -> None:
     scene.network.move(host, THIRD_ENDPOINT)
     scene.network.run_for(70_000)
     assert not any(leaf.events_of(Introduced) for leaf in scene.leaves)
+
+
+def test_all_are_brought_there_however_long_that_takes() -> None:
+    slow = PushSettings(nodes=Allowance(1, 1))
+    scene, host = moved_scene(leaves=30, push=slow)
+    scene.network.move(host, THIRD_ENDPOINT)
+    scene.network.run_for(100_000)
+    # At one a second a turn takes longer than it takes until the next one is due.
+    introduced = [len(leaf.events_of(Introduced)) for leaf in scene.leaves]
+    assert 1 <= min(introduced) <= max(introduced) <= min(introduced) + 1

@@ -90,7 +90,7 @@ class LapsedRoot(RootNode):
         """As always after a disturbance, else only to push and to show where roots are."""
         if now_ms < self.restless_until_ms:
             return super().next_tick_ms(now_ms)
-        due_ms = self._moves.due_ms if self._moves else _NEVER_MS
+        due_ms = self._moves.due_ms if self._moves and not self._showing else _NEVER_MS
         waits = [queue.wait_ms(now_ms) for queue in (self._queue, self._showing) if queue]
         return min(due_ms, now_ms + min(waits, default=_NEVER_MS))
 

@@ -277,7 +277,7 @@ class RootNode(Node[RootPeer]):
         for queue in (self._queue, self._showing):
             if queue:
                 due_ms = min(due_ms, now_ms + queue.wait_ms(now_ms))
-        if self._moves:
+        if self._moves and not self._showing:
             due_ms = min(due_ms, self._moves.due_ms)
         for upstream in self._upstreams.values():
             due_ms = min(due_ms, upstream.due_ms)
@@ -776,7 +776,7 @@ class RootNode(Node[RootPeer]):
 
         A root that starts elsewhere may know no path to those who live by it, and so calls nobody.
         """
-        if self._moves.begin(now_ms):
+        if not self._showing and self._moves.begin(now_ms):
             self._showing.fill(self._peers_to_show())
         for address in self._showing.take(now_ms):
             peer = self._peers.get(address)

@@ -14,7 +14,6 @@ from orrery.errors import OrreryError
 from orrery.server.clock import Clock
 from orrery.server.logs import Trouble
 from orrery.store import Adoption, Fork, Sighting, Store
-from orrery.vl1.asker import NO_VERSION
 from orrery.vl1.events import (
     AdoptionLearned,
     Event,
@@ -88,8 +87,6 @@ class Recorder:
                     self._note_fork(event)
 
     def _note_sighting(self, event: NodeSeen) -> None:
-        if event.version == NO_VERSION:
-            return  # no node: a conductor asks whether we are here, and what we hold
         here = self._locate(event.path)
         key = event.identity.address, "" if here is None else str(here)
         if len(self._sightings) >= MAX_WAITING and key not in self._sightings:

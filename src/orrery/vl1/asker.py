@@ -7,17 +7,15 @@ from collections import OrderedDict
 from orrery.vl1.events import Drop, PlaceAnswered
 from orrery.vl1.node import Entropy, Node
 from orrery.vl1.path import ANY_SOCKET, Path
-from orrery.vl1.peer import Peer
+from orrery.vl1.peer import NO_VERSION, Peer
 from orrery.vl1.strangers import StrangerGate, StrangerLimits
 from orrery.wire.address import Address
 from orrery.wire.cipher import CipherSuite
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.identity import Identity
 from orrery.wire.packet import Packet, Verb, encode_packet
-from orrery.wire.verbs import PROTOCOL_VERSION, Hello, Ok, OkHello, Version, WorldHeld
+from orrery.wire.verbs import PROTOCOL_VERSION, Hello, Ok, OkHello, WorldHeld
 
-NO_VERSION = Version(0, 0, 0)
-"""What an asker says of its software: no node, and nothing that a root should remember."""
 NOTHING = WorldHeld(0, 0)
 _MOST_AWAITED = 512
 

@@ -16,6 +16,8 @@ PATH_ALIVE_MS = 19_000
 """A path with a packet in this time needs no other beside it on the same IP address."""
 MAX_PATHS = 8
 """Confirmed paths that are kept for a node; the oldest gives way."""
+NO_VERSION = Version(0, 0, 0)
+"""What an asker says of its software: no node, and nothing that a root should remember."""
 _CONFIRM_INTERVAL_MS = 1_000
 _ID_BYTES = 8
 _AWAITED_BYTES = 64 * _ID_BYTES
@@ -56,7 +58,7 @@ class Peer:
         self.address: Address = identity.address
         self.keys = SharedKeys(agreement)
         self.protocol = 0
-        self.version = Version(0, 0, 0)
+        self.version = NO_VERSION
         self.last_receive_ms = 0
         self._awaited_ids = b""
         self._paths: list[PeerPath] = []
@@ -68,6 +70,11 @@ class Peer:
         if self.protocol >= AES_PROTOCOL:
             return CipherSuite.AES_GMAC_SIV
         return CipherSuite.POLY1305_SALSA2012
+
+    @property
+    def is_asker(self) -> bool:
+        """Whether it only asks whether we are here, and what we hold (`orrery.vl1.asker`)."""
+        return self.version == NO_VERSION
 
     def set_version(self, protocol: int, version: Version) -> None:
         """Note what it said of itself."""

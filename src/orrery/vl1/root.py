@@ -355,7 +355,7 @@ class RootNode(Node[RootPeer]):
             peer.hello_ms = hello.timestamp_ms
             peer.clock_offset_ms = hello.timestamp_ms - now_ms
             peer.question_id = packet.id
-            for held in (hello.planet, *hello.moons):
+            for held in (hello.planet, *hello.moons) if not peer.is_asker else ():
                 self._note_held(peer, held, How.HELLO, now_ms)
         if worlds:
             self._events.append(WorldServed(now_ms, peer.address, len(worlds), size, pushed=False))
@@ -366,7 +366,7 @@ class RootNode(Node[RootPeer]):
         is_probe = peer.address in self._upstreams and not hello.planet.timestamp_ms
         if confirmed and not is_probe and (worlds or not fresh or peer.forks):
             self._probe(peer, path, now_ms)
-        if fresh:
+        if fresh and not peer.is_asker:
             self._report(peer, hello, path, now_ms)
 
     def _report(self, peer: RootPeer, hello: Hello, path: Path, now_ms: int) -> None:

@@ -5,7 +5,7 @@ import pytest
 from orrery.lab.chains import root_of
 from orrery.lab.identities import make_unproven_identity
 from orrery.vl1.asker import Asker
-from orrery.vl1.events import AdoptionLearned, Drop, NodeSeen, PlaceAnswered
+from orrery.vl1.events import AdoptionLearned, Drop, ForkSeen, NodeSeen, PlaceAnswered
 from orrery.vl1.path import Path
 from orrery.wire.endpoint import Endpoint
 from orrery.wire.verbs import WorldHeld
@@ -93,6 +93,17 @@ def test_an_answer_from_elsewhere_is_none(scene: Scene) -> None:
     assert not any(isinstance(event, PlaceAnswered) for event in output.events)
     reasons = {event.reason for event in output.events}  # type: ignore[union-attr]
     assert reasons <= {Drop.UNEXPECTED, Drop.UNWANTED}
+
+
+@pytest.mark.parametrize("is_newest", [True, False])
+def test_a_root_remembers_no_asker_as_a_node(scene: Scene, is_newest: bool) -> None:
+    newest = scene.maker.revise([root_of(scene.root_identity, ROOT_ENDPOINT)])
+    scene.publish()
+    timestamp_ms = newest.timestamp_ms if is_newest else 1
+    (answer,) = ask(scene, ROOT_ENDPOINT, WorldHeld(PLANET_ID, timestamp_ms))
+    assert answer.worlds == (() if is_newest else (newest,))
+    for kind in (NodeSeen, AdoptionLearned, ForkSeen):
+        assert scene.root_host.events_of(kind) == []
 
 
 def test_what_was_not_asked_for_is_dropped(scene: Scene) -> None:

@@ -1,17 +1,11 @@
 """Other people's servers: official zerotier-one roots and nodes, on this machine or over SSH."""
 
 from orrery.fleet.campaign import deploy, look_at
-from orrery.fleet.looking import HostFile, HostView, Problem, Running, Unfinished, look
+from orrery.fleet.host_view import HostFile, HostView, Problem, Running, Unfinished
+from orrery.fleet.known import Known, read_known
+from orrery.fleet.looking import look
 from orrery.fleet.outcomes import Outcome, Progress, Result, Step
-from orrery.fleet.wanting import (
-    Act,
-    HostPlan,
-    Known,
-    Standing,
-    plan_for,
-    read_known,
-    standing_of,
-)
+from orrery.fleet.wanting import Act, HostPlan, Standing, plan_for, standing_of
 
 __all__ = [
     "Act",

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 
 from orrery.errors import OrreryError, UsageError
 from orrery.fleet.deploying import Guard, Orders, deploy_to
+from orrery.fleet.host_view import HostView
+from orrery.fleet.known import read_known
 from orrery.fleet.last_root import LastRootGuard
-from orrery.fleet.looking import HostView, look
+from orrery.fleet.looking import look
 from orrery.fleet.outcomes import Outcome, Progress, Result, Step
 from orrery.fleet.reaching import open_shell
-from orrery.fleet.wanting import HostPlan, describe_done, plan_for, read_known
+from orrery.fleet.wanting import HostPlan, describe_done, plan_for
 from orrery.home import Home, wall_clock_ms
 from orrery.home.backing_up import back_up
 from orrery.home.settings import HostSettings, Settings

@@ -28,8 +28,9 @@ from pathlib import Path
 from orrery.custody.durable import Owner
 from orrery.errors import HostError, OrreryError, PlanError
 from orrery.fleet.host_script import HostScript, one_line, script_text
+from orrery.fleet.host_view import HostView, Unfinished
 from orrery.fleet.keeping import drop_files, drop_surplus, keep_files
-from orrery.fleet.looking import HostView, Unfinished, look
+from orrery.fleet.looking import look
 from orrery.fleet.outcomes import Outcome, Result, Step
 from orrery.fleet.shell import Shell
 from orrery.fleet.wanting import Act, HostPlan, describe_acts, describe_done, seed_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from orrery.errors import PlanError
-from orrery.fleet.wanting import Known, KnownWorld, read_known
+from orrery.fleet.known import Known, KnownWorld, read_known
 from orrery.home import Home
 from orrery.rollout.places import Place, name_places, places_of
 from orrery.server.witnesses import ask_roots

@@ -7,160 +7,31 @@ only owner and mode are read.
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from orrery.errors import DecodeError, OrreryError
 from orrery.fleet.host_script import HostScript, Record, one_line
+from orrery.fleet.host_view import (
+    DIRECTORIES,
+    MOON_FILE,
+    HostFile,
+    HostView,
+    Running,
+    Unfinished,
+    decoded,
+)
 from orrery.fleet.node_models import Moon, Peer, Status
+from orrery.fleet.problems import find_problems
 from orrery.fleet.shell import Shell
 from orrery.home.settings import HostSettings
 from orrery.wire.address import Address
 from orrery.wire.identity import Identity
-from orrery.wire.world import World, WorldType
+from orrery.wire.world import World
 
-CLOCK_TOLERANCE_MS = 60_000
-LEAST_FREE_BYTES = 1 << 20
-"""What a deploy and its backups fit into with ease."""
-_SHORT_OF_ROOM_BYTES = 16 << 20
-_DIRECTORIES = (".", "moons.d")
-_SECRETS = ("identity.secret", "authtoken.secret")
 _SECONDS, _MILLISECONDS = re.compile("[0-9]{1,10}"), re.compile("[0-9]{1,13}")
-_MOON = re.compile(r"moons\.d/([0-9a-f]{16})\.moon")
 _LISTED = re.compile(r"([-dlcbps][-rwxsStT]{9})\S*\s+\d+\s+(\d{1,10})\s+(\d{1,10})\s.*?(\S+)")
 _DISK = re.compile(r"\s(\d{1,15})\s+(-?\d{1,15})\s+(-?\d{1,15})\s+(?:\d+%|-)\s")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostFile:
-    """A file or directory of a home on a host.
-
-    Attributes:
-        name: "planet", "moons.d/….moon"; "." is the home itself.
-        mode: Its permissions.
-        uid: Its owner.
-        gid: Its group.
-        is_plain: Whether it is a file or directory, as it should be; not a link, say.
-        data: Its content; None for a directory, a secret, and what is no World's business.
-    """
-
-    name: str
-    mode: int
-    uid: int
-    gid: int
-    is_plain: bool = True
-    data: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """What the service says that runs on a host.
-
-    Attributes:
-        address: The node.
-        version: Of zerotier-one.
-        online: Whether it heard from a root lately.
-        clock_ms: Its clock.
-        planet_id: Id of the planet that it works with.
-        planet_ms: And timestamp.
-        moons: Timestamps of the moons that it holds, by id; 0 for one that it waits for.
-        peers: How many nodes it has a path to.
-    """
-
-    address: Address
-    version: str
-    online: bool
-    clock_ms: int
-    planet_id: int
-    planet_ms: int
-    moons: Mapping[int, int]
-    peers: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unfinished:
-    """A deploy that is going on there, or that was cut off.
-
-    Attributes:
-        id: Its name, which begins with the time at which it began.
-        state: How far it is; `host.sh` lists the states.
-        by: Who deploys.
-        since_ms: When it began, by the clock of who deploys.
-        is_alive: Whether it goes on; if not, the next deploy ends it.
-    """
-
-    id: str
-    state: str
-    by: str
-    since_ms: int
-    is_alive: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is wrong on a host.
-
-    Attributes:
-        code: For programs: "mode", "owner", "disk", "clock", "world-file", "service", "cut-off",
-            "volatile".
-        sentence: For people.
-        mend: The command that mends it, "" where there is none.
-    """
-
-    code: str
-    sentence: str
-    mend: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostView:
-    """What was found on a host.
-
-    Attributes:
-        name: Of the host in `orrery.toml`.
-        where: How it is reached: "root@203.0.113.7", "this machine".
-        error: Why it could not be looked at, with the rest empty; "" else.
-        looked_at_ms: When, by our clock.
-        node: Its address.
-        home: Its home on the host's disk, inside of the container where there is no other way.
-        work: Where deploys keep their journal and backups there.
-        is_inside: Whether there is no way to its home but into the container.
-        files: By name.
-        planet: What its planet file holds, None when that is missing or damaged.
-        moons: What its moon files hold, by id.
-        running: What its service says, None when it does not answer.
-        running_error: Why it does not.
-        disk_free_bytes: On the disk of the home.
-        disk_total_bytes: All of that.
-        clock_skew_ms: Its clock less ours, in steps of a second; 0 when they may agree.
-        unfinished: A deploy that is going on or was cut off.
-        problems: What is wrong.
-    """
-
-    name: str
-    where: str
-    error: str = ""
-    looked_at_ms: int = 0
-    node: Address | None = None
-    home: str = ""
-    work: str = ""
-    is_inside: bool = False
-    files: Mapping[str, HostFile] = field(default_factory=dict)
-    planet: World | None = None
-    moons: Mapping[int, World] = field(default_factory=dict)
-    running: Running | None = None
-    running_error: str = ""
-    disk_free_bytes: int = 0
-    disk_total_bytes: int = 0
-    clock_skew_ms: int = 0
-    unfinished: Unfinished | None = None
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether it could be looked at."""
-        return not self.error
 
 
 async def look(shell: Shell, host: HostSettings, now_ms: Callable[[], int]) -> HostView:
@@ -186,7 +57,7 @@ async def look(shell: Shell, host: HostSettings, now_ms: Callable[[], int]) -> H
 
 def _is_torn(records: tuple[Record, ...]) -> bool:
     found = [record for record in records if record.name == "file planet"]
-    return any(_decoded(record.data) is None for record in found)
+    return any(decoded(record.data) is None for record in found)
 
 
 def read_view(
@@ -216,7 +87,7 @@ def read_view(
         work=work or home,
         is_inside=not work,
         files=files,
-        planet=None if planet is None else _decoded(planet.data),
+        planet=None if planet is None else decoded(planet.data),
         moons=_moons(files),
         running=running,
         running_error=running_error,
@@ -225,7 +96,8 @@ def read_view(
         clock_skew_ms=_clock_skew(told, before_ms, after_ms),
         unfinished=_unfinished(told),
     )
-    return replace(view, problems=tuple(_problems(host, view, told)))
+    disk = told["disk"].text if "disk" in told else ""
+    return replace(view, problems=tuple(find_problems(host, view, disk)))
 
 
 # What the records say
@@ -244,7 +116,7 @@ def _files(told: Mapping[str, Record]) -> dict[str, HostFile]:
             mode=_mode(flags),
             uid=int(uid),
             gid=int(gid),
-            is_plain=flags[0] == ("d" if name in _DIRECTORIES else "-"),
+            is_plain=flags[0] == ("d" if name in DIRECTORIES else "-"),
             data=None if record is None else record.data,
         )
     return found
@@ -257,17 +129,10 @@ def _mode(flags: str) -> int:
     return bits
 
 
-def _decoded(data: bytes | None) -> World | None:
-    try:
-        return None if data is None else World.decode(data)
-    except DecodeError:
-        return None
-
-
 def _moons(files: Mapping[str, HostFile]) -> dict[int, World]:
     found = {}
     for name, each in files.items():
-        if (named := _MOON.fullmatch(name)) and (world := _decoded(each.data)) is not None:
+        if (named := MOON_FILE.fullmatch(name)) and (world := decoded(each.data)) is not None:
             found[int(named[1], 16)] = world
     return found
 
@@ -339,110 +204,3 @@ def _unfinished(told: Mapping[str, Record]) -> Unfinished | None:
             is_alive=name == "working",
         )
     return None
-
-
-# What is wrong
-
-
-def _problems(host: HostSettings, view: HostView, told: Mapping[str, Record]) -> Iterator[Problem]:
-    yield from _file_problems(host, view)
-    if view.disk_total_bytes > 0 and view.disk_free_bytes < _SHORT_OF_ROOM_BYTES:
-        free_kib = view.disk_free_bytes >> 10
-        yield Problem("disk", f"the disk of {view.home} has {free_kib:,} KiB left: free some space")
-    if abs(view.clock_skew_ms) > CLOCK_TOLERANCE_MS:
-        ahead = "ahead of" if view.clock_skew_ms > 0 else "behind"
-        seconds = abs(view.clock_skew_ms) // 1000
-        yield Problem(
-            "clock", f"its clock is {seconds:,} s {ahead} ours: let it be set by the network (NTP)"
-        )
-    if view.running is None:
-        yield Problem(
-            "service",
-            f"zerotier-one does not answer: {view.running_error}",
-            host.restart_command,
-        )
-    if view.unfinished is not None and not view.unfinished.is_alive:
-        yield Problem(
-            "cut-off",
-            f"a deploy by {view.unfinished.by} was cut off there while {view.unfinished.state}",
-            f"orrery deploy {shlex.quote(host.name)}",
-        )
-    if is_volatile(host, told):
-        yield Problem(
-            "volatile",
-            f"{view.home} is in memory and is emptied when the service starts: let config_path of "
-            "/etc/config/zerotier name a directory on flash, and copy_config_path be 0",
-        )
-
-
-def _file_problems(host: HostSettings, view: HostView) -> Iterator[Problem]:
-    home = view.files.get(".")
-    for name, each in view.files.items():
-        path = shlex.quote(view.home if name == "." else f"{view.home}/{name}")
-        open_to = 0o077 if name == "identity.secret" else 0o007
-        if name in _SECRETS and each.mode & open_to:
-            yield Problem(
-                "mode",
-                f"{name} is open to other users (mode {each.mode:04o})",
-                _command(host, f"chmod 600 {path}"),
-            )
-        elif name not in _SECRETS and each.is_plain and each.mode & 0o022:
-            yield Problem(
-                "mode",
-                f"{'its home' if name == '.' else name} may be changed by other users "
-                f"(mode {each.mode:04o})",
-                _command(host, f"chmod go-w {path}"),
-            )
-        # Root can read and write everything; any other user only what is its own.
-        if home is not None and home.uid and each.uid != home.uid and not _is_ours(name):
-            yield Problem(
-                "owner",
-                f"{name} belongs to user {each.uid}, and its home to user {home.uid}, as whom "
-                "zerotier-one may be running: then it could not write it",
-                _command(host, f"chown {home.uid}:{home.gid} {path}"),
-            )
-        if not each.is_plain and is_world_place(name):
-            yield Problem("world-file", f"{name} is {_name_kind(name)}: put its content there")
-        if each.data is not None and _is_world(name) and not _is_right(name, each.data):
-            yield Problem("world-file", f"{name} is damaged: it holds no such World")
-    if view.files and "planet" not in view.files:
-        yield Problem("world-file", f"{view.home}/planet is missing")
-
-
-def _is_ours(name: str) -> bool:
-    return name == "local.conf"  # read only
-
-
-def is_world_place(name: str) -> bool:
-    """Whether Worlds lie there."""
-    return name == "moons.d" or _is_world(name)
-
-
-def _name_kind(name: str) -> str:
-    return f"no {'directory' if name in _DIRECTORIES else 'file'} but a link or something else"
-
-
-def _is_world(name: str) -> bool:
-    return name == "planet" or _MOON.fullmatch(name) is not None
-
-
-def _is_right(name: str, data: bytes) -> bool:
-    world = _decoded(data)
-    if world is None:
-        return False
-    named = _MOON.fullmatch(name)
-    if named is None:
-        return world.type is WorldType.PLANET
-    return (world.type, world.id) == (WorldType.MOON, int(named[1], 16))
-
-
-def _command(host: HostSettings, command: str) -> str:
-    if host.container is not None:
-        return f"docker exec {shlex.quote(host.container)} {command}"
-    return f"sudo {command}" if host.sudo else command
-
-
-def is_volatile(host: HostSettings, told: Mapping[str, Record]) -> bool:
-    """Whether the home is lost at a restart of the service, as OpenWrt's script does it."""
-    disk = told.get("disk")
-    return host.platform == "openwrt" and disk is not None and "\ntmpfs " in disk.text

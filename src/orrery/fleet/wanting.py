@@ -14,25 +14,19 @@ orbit     a moon, on a node that runs: told to orbit it, it takes it from its fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from orrery.errors import UpdateRefused
-from orrery.fleet.looking import LEAST_FREE_BYTES, HostView, is_world_place
+from orrery.fleet.host_view import HostView
+from orrery.fleet.kinship import find_objections, is_of_chain
+from orrery.fleet.known import Known, KnownWorld, read_known
+from orrery.fleet.problems import LEAST_FREE_BYTES, is_world_place
 from orrery.home import Home
 from orrery.home.settings import HostSettings
-from orrery.rollout.order import Order
-from orrery.rollout.progress import Progress
-from orrery.rollout.state import RolloutState
 from orrery.wire.address import Address, format_address
-from orrery.wire.signature import fingerprint
 from orrery.wire.world import World, WorldType
-from orrery.worlds.acceptance import check_update
 from orrery.worlds.chain import Chain
 from orrery.worlds.earth import EARTH
-from orrery.worlds.stage import Stage
-from orrery.worlds.wording import describe_type
 
 _MOST_ORBITED_ID = (1 << 40) - 1
 """Longer ids of moons fit into no request: they take a file, and a restart."""
@@ -119,87 +113,6 @@ class HostPlan:
             return self.refusal
         refused = [each.sentence for each in self.standings if each.act is Act.REFUSED]
         return "; ".join(refused)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownWorld:
-    """What a home knows of a World.
-
-    Attributes:
-        name: In `orrery.toml`, or its id.
-        chain: Its revisions.
-        stage: How far nodes are led to the newest; None for everybody.
-        first: Official roots that need the newest before others have it.
-    """
-
-    name: str
-    chain: Chain
-    stage: Stage | None
-    first: frozenset[Address]
-
-    def is_root(self, node: Address) -> bool:
-        """Whether a node is, or was, a root of it."""
-        return any(
-            root.identity.address == node for revision in self.chain for root in revision.roots
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a home knows, all of one moment.
-
-    Attributes:
-        worlds: Those that it publishes: one planet at most, and moons.
-    """
-
-    worlds: tuple[KnownWorld, ...]
-
-    def wanted(self, world: KnownWorld, node: Address) -> World:
-        """The revision that a node may have now."""
-        stage = world.stage
-        if stage is None or stage.opened.is_everybody or node in world.first:
-            return world.chain.newest
-        # What a root holds it hands to everybody, so its turn is with everybody's.
-        waits = any(each.is_root(node) for each in self.worlds)
-        if not waits and stage.opened.includes(world.chain.world_id, node):
-            return world.chain.newest
-        return world.chain.until(stage.held_back_ms).newest
-
-
-def read_known(home: Home) -> Known:
-    """Read what a home knows.
-
-    Raises:
-        DecodeError: `orrery.toml` or a rollout cannot be read.
-    """
-    names = {world.id: world.name for world in home.settings().worlds}
-    served_ids = {world.id for world in home.served_worlds()}
-    serving = home.store.serving()
-    worlds = []
-    for chain in serving.chains:
-        if chain.world_id in served_ids:
-            held = serving.served.get(chain.world_id)
-            worlds.append(
-                KnownWorld(
-                    names.get(chain.world_id, f"{chain.world_id:016x}"),
-                    chain,
-                    None if held is None else held.stage,
-                    frozenset() if held is None else _first_of(home, chain),
-                )
-            )
-    return Known(tuple(worlds))
-
-
-def _first_of(home: Home, chain: Chain) -> frozenset[Address]:
-    """Who needs the newest revision by hand before any node has it."""
-    rollout = home.store.active_rollout(chain.world_id)
-    if rollout is None or rollout.state is RolloutState.PAUSED:
-        return frozenset()
-    progress = Progress.from_json(rollout.intents)
-    is_newest = progress.newest_ms == chain.newest.timestamp_ms
-    if progress.rolling_back or not progress.has_published(rollout.step) or not is_newest:
-        return frozenset()
-    return frozenset(Order.from_json(rollout.plan).plan.steps[rollout.step].install_first)
 
 
 def standing_of(home: Home, view: HostView) -> HostPlan:
@@ -334,15 +247,15 @@ def _standing(
     file = view.planet if chain.type is WorldType.PLANET else view.moons.get(chain.world_id)
     running_ms = _running_ms(chain, view)
     is_ours = file is not None and is_of_chain(chain, file)
-    objections = tuple(_objections(chain, file, running_ms, view, may_replace=may_replace))
+    objected = tuple(find_objections(chain, file, running_ms, view, may_replace=may_replace))
     if file is not None and not is_ours and file.timestamp_ms == running_ms:
         running_ms = None  # the same id and timestamp, and yet none of ours
     target = known.wanted(world, node)
     held = None if running_ms is None else chain.revision_at(running_ms)
     if held is not None and held.timestamp_ms > target.timestamp_ms:
         target = held  # nobody is taken back: that is what later revisions are for
-    if objections:
-        act, sentence = Act.REFUSED, objections[0]
+    if objected:
+        act, sentence = Act.REFUSED, objected[0]
     else:
         act = _act(view, node, target, (file, running_ms))
         sentence = _sentence(chain, act, target, file if is_ours else None, running_ms)
@@ -371,82 +284,6 @@ def _running_ms(chain: Chain, view: HostView) -> int | None:
     if chain.type is WorldType.PLANET:
         return running.planet_ms if running.planet_id == chain.world_id else None
     return running.moons.get(chain.world_id) or None
-
-
-# What is there
-
-
-def _objections(
-    chain: Chain, file: World | None, running_ms: int | None, view: HostView, *, may_replace: bool
-) -> Iterator[str]:
-    """Why what is there must not be replaced."""
-    newest, what = chain.newest, describe_type(chain.type)
-    is_ours = file is not None and is_of_chain(chain, file)
-    is_newer = file is not None and is_ours and file.timestamp_ms > newest.timestamp_ms
-    # A file that is none of ours tells that the service, with its timestamp, holds none of ours.
-    is_told = file is not None and not is_ours and file.timestamp_ms == running_ms
-    if is_newer or ((running_ms or 0) > newest.timestamp_ms and not is_told):
-        held_ms = max(running_ms or 0, file.timestamp_ms if file is not None and is_newer else 0)
-        yield (
-            f"it holds revision {held_ms} of {what} {newest.id:016x}, newer than all that this "
-            f"home has (its newest is {newest.timestamp_ms}): this home is behind; deploy from the "
-            "one that published it, or run `orrery restore --finish` with its file"
-        )
-    elif may_replace:
-        return
-    elif file is not None and not is_ours:
-        yield f"it holds {_name_foreign(chain, file)}; --replace puts ours in its place"
-    elif (
-        file is None
-        and view.running is not None
-        and chain.type is WorldType.PLANET
-        and running_ms is None
-    ):
-        yield (
-            f"it runs with planet {view.running.planet_id:016x}, which is none of this home; "
-            "--replace puts ours in its place"
-        )
-
-
-def is_of_chain(chain: Chain, world: World) -> bool:
-    """Whether a World is a revision of a chain, or leads to it, or follows it."""
-    if (world.type, world.id) != (chain.type, chain.world_id):
-        return False
-    revision = chain.revision_at(world.timestamp_ms)
-    if revision is not None:
-        return revision == world
-    if world.timestamp_ms > chain.newest.timestamp_ms:
-        return _leads(chain.newest, world)
-    links = chain.iter_links_for(world.timestamp_ms, world.updates_must_be_signed_by)
-    return next(links, None) is not None
-
-
-def _leads(current: World, candidate: World) -> bool:
-    try:
-        check_update(current, candidate)
-    except UpdateRefused:
-        return False
-    return True
-
-
-def _name_foreign(chain: Chain, file: World) -> str:
-    if file.type is not chain.type:
-        return f"a {describe_type(file.type)} in the file of a {describe_type(chain.type)}"
-    if file.id == EARTH.id != chain.world_id:
-        return (
-            "the official planet, as a node does that never had another one or whose file was "
-            "missing or damaged at its start"
-        )
-    what = describe_type(file.type)
-    if file.id != chain.world_id:
-        return f"{what} {file.id:016x}, and not {chain.world_id:016x}"
-    return (
-        f"another {what} with the id {file.id:016x}, which wants its updates signed by "
-        f"{fingerprint(file.updates_must_be_signed_by)}: no revision of this home that is newer is"
-    )
-
-
-# What is to be done
 
 
 def _act(

@@ -3,8 +3,8 @@
 import pytest
 
 from orrery.errors import PlanError
+from orrery.fleet.known import Known, KnownWorld
 from orrery.fleet.last_root import check_others_answer, reliances
-from orrery.fleet.wanting import Known, KnownWorld
 from orrery.rollout.places import places_of
 from orrery.worlds.chain import Chain
 from orrery.worlds.stage import NOBODY, Stage

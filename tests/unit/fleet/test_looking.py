@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orrery.fleet.host_script import HostScript, Record
+from orrery.fleet.host_view import HostView
 from orrery.fleet.local_shell import LocalShell
-from orrery.fleet.looking import HostView, look, read_view
+from orrery.fleet.looking import look, read_view
 from orrery.home.settings import HostSettings
 from orrery.worlds.earth import EARTH
 from tests.unit.store.making import identity

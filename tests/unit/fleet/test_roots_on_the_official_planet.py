@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from orrery.fleet.looking import HostView, Running
-from orrery.fleet.wanting import Act, Known, KnownWorld, plan_for
+from orrery.fleet.host_view import HostView, Running
+from orrery.fleet.known import Known, KnownWorld
+from orrery.fleet.wanting import Act, plan_for
 from orrery.home.settings import HostSettings
 from orrery.wire.address import Address
 from orrery.wire.world import EARTH_ID, World, WorldType

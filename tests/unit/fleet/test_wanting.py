@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from orrery.fleet.looking import HostFile, HostView, Running
-from orrery.fleet.wanting import Act, HostPlan, Known, KnownWorld, plan_for, seed_of
+from orrery.fleet.host_view import HostFile, HostView, Running
+from orrery.fleet.known import Known, KnownWorld
+from orrery.fleet.wanting import Act, HostPlan, plan_for, seed_of
 from orrery.home.settings import HostSettings
 from orrery.wire.address import Address
 from orrery.wire.world import World, WorldType

@@ -198,6 +198,8 @@ look() {
     printf '%s\n%s\n' "$root" "$work"
     say system
     uname -s
+    say writable
+    in_home '[ -w . ] && echo yes || echo no'
     say files
     list_files
     for name in $(world_files); do

@@ -107,6 +107,7 @@ class HostView:
         node: Its address.
         home: Its home on the host's disk, inside of the container where there is no other way.
         work: Where deploys keep their journal and backups there.
+        is_writable: Whether files can be put into its home.
         is_inside: Whether there is no way to its home but into the container.
         files: By name.
         planet: What its planet file holds, None when that is missing or damaged.
@@ -127,6 +128,7 @@ class HostView:
     node: Address | None = None
     home: str = ""
     work: str = ""
+    is_writable: bool = True
     is_inside: bool = False
     files: Mapping[str, HostFile] = field(default_factory=dict)
     planet: World | None = None

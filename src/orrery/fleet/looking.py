@@ -85,6 +85,7 @@ def read_view(
         node=_node(files, running),
         home=home if work else host.home,
         work=work or home,
+        is_writable="writable" not in told or told["writable"].text != "no",
         is_inside=not work,
         files=files,
         planet=None if planet is None else decoded(planet.data),

@@ -183,6 +183,8 @@ def _refusal(host: HostSettings, view: HostView) -> str:
         )
     if "orrery.toml" in view.files:
         return f"{view.home} is the home of an Orrery root, which keeps its files itself"
+    if not view.is_writable:
+        return f"this user may not write to {view.home}: log in as root, or write sudo = true"
     if view.running is None and "authtoken.secret" in view.running_error:
         return (
             f"zerotier-one cannot be asked there ({view.running_error}), so nobody could say "

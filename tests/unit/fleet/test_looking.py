@@ -113,6 +113,11 @@ def test_openwrt_with_a_home_in_memory() -> None:
     assert "volatile" not in codes(seen(disk=disk))
 
 
+def test_a_home_that_this_user_may_not_write_to() -> None:
+    assert seen(writable="yes\n").is_writable
+    assert not seen(writable="no\n").is_writable
+
+
 def test_a_deploy_that_was_cut_off_and_one_that_goes_on() -> None:
     told = "20261123T162600123Z-1a2b3c\nchecking\nalice on laptop\n1790000000000\n"
     view = seen(unfinished=told)

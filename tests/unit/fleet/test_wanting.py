@@ -195,6 +195,7 @@ LINK = HostFile(name="planet", mode=0o777, uid=0, gid=0, is_plain=False)
         ({"node": None}, {}, "zerotier-one never ran there"),
         ({}, {"node": "1111111111"}, "orrery.toml says 1111111111"),
         ({"files": {"orrery.toml": replace(LINK, is_plain=True)}}, {}, "home of an Orrery root"),
+        ({"is_writable": False}, {}, "this user may not write to"),
         ({"files": {"planet": LINK}}, {}, "is a symbolic link"),
         ({"running": None, "running_error": "authtoken.secret not found"}, {}, "sudo = true"),
         ({"running": None, "running_error": "zerotier-cli is missing"}, {}, "no zerotier-cli"),

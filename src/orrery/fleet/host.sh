@@ -334,7 +334,8 @@ run() {
         go installing || end kept "the journal cannot be written"
         ;;
     installing | restarting | checking)
-        if holds "$wanted" "$was_online" && is_installed; then end "done"; fi
+        # By now it may even hold a newer one, in its file too.
+        if holds "$wanted" "$was_online"; then end "done"; fi
         place_all || put_back "$problem"
         ;;
     putting-back)

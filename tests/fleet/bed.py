@@ -434,18 +434,24 @@ echo $(($({date} +%s) + $(awk '{{ slept += $1 }} END {{ print int(slept) }}' {pl
 
     def die(self) -> None:
         """Kill everything that a deploy runs there, as a power failure does."""
-        for process in self._processes():
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        while found := self._processes():
+            for process in found:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
 
-    def _processes(self) -> list[int]:
+    def _processes(self) -> set[int]:
+        # Twice: one that is forked while the first look goes on, by one that was seen before it,
+        # or that has no environment just then because it becomes another program.
+        return self._marked() | self._marked()
+
+    def _marked(self) -> set[int]:
         mark = f"{MARK}={self.directory}".encode()
-        found = []
+        found = set()
         for path in Path("/proc").glob("[0-9]*/environ"):
             number = int(path.parent.name)
             with suppress(OSError):
                 if number != os.getpid() and mark in path.read_bytes().split(b"\0"):
-                    found.append(number)
+                    found.add(number)
         return found
 
     def end(self) -> None:

@@ -32,21 +32,8 @@ class LocalShell:
 
     async def run(self, command: str, data: bytes = b"", *, timeout_s: float = 30) -> Finished:
         """Run a command to its end; see `Shell.run`."""
-        loop = asyncio.get_running_loop()
         running = _Running(Collected(self.where))
-        try:
-            transport, _ = await loop.subprocess_exec(
-                lambda: running,
-                _SHELL,
-                "-c",
-                command,
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            raise HostError(f"no command can be started on this machine: {error}") from None
+        transport = await _start(command, running)
         try:
             async with asyncio.timeout(timeout_s):
                 _feed(transport, data)
@@ -59,6 +46,32 @@ class LocalShell:
         return Finished(
             status if status >= 0 else 128 - status, bytes(running.got.out), bytes(running.got.err)
         )
+
+
+async def _start(command: str, running: _Running) -> asyncio.SubprocessTransport:
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
+            lambda: running,
+            _SHELL,
+            "-c",
+            command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+        )
+    )
+    try:
+        transport, _ = await asyncio.shield(starting)
+    except (OSError, ValueError) as error:
+        raise HostError(f"no command can be started on this machine: {error}") from None
+    except asyncio.CancelledError:
+        # It may run already, and have started others, which asyncio would not end.
+        with suppress(OSError, ValueError):
+            transport, _ = await starting
+            await _end(transport, running)
+        raise
+    return transport
 
 
 class _Running(asyncio.SubprocessProtocol):

@@ -65,6 +65,22 @@ async def test_who_is_called_off_leaves_nothing(tmp_path: Path) -> None:
         assert await asyncio.to_thread(reader.read) == b""
 
 
+async def test_who_is_called_off_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    """At every turn of the event loop until it has started."""
+    for turns in range(12):
+        fifo = tmp_path / f"fifo-{turns}"
+        os.mkfifo(fifo)
+        with os.fdopen(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+            running = asyncio.create_task(SHELL.run(f"exec 3>{fifo}; sleep 1000; :"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            os.set_blocking(reader.fileno(), True)
+            assert await asyncio.to_thread(reader.read) == b""
+
+
 async def test_what_it_left_in_the_background_goes_on(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

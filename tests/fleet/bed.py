@@ -371,7 +371,8 @@ class FakeHost:
     def hurry(self) -> None:
         """Let its clock run fast: four times while it sleeps, four seconds with each question.
 
-        So timeouts there are over soon, and what it waits for has time to happen all the same.
+        So timeouts there are over soon, and what it waits for has time to happen all the same. Only
+        what a deploy left running there sees that clock, and nobody who looks at the host.
         """
         place = shlex.quote(str(self.directory))
         folder = self.directory / "bin"
@@ -381,7 +382,10 @@ class FakeHost:
             "sleep": f"""echo "$1" >>{place}/slept
 exec {sleep} "$(awk -v span="$1" 'BEGIN {{ print span / 4 }}')"
 """,
-            "date": f"""[ "$*" = +%s ] || exec {date} "$@"
+            "date": f"""case "$*,$(tr '\\0' ' ' </proc/$PPID/cmdline)" in
++%s,*" run "*) ;;
+*) exec {date} "$@" ;;
+esac
 echo $(($({date} +%s) + $(awk '{{ slept += $1 }} END {{ print int(slept) }}' {place}/slept)))
 """,
         }

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -412,6 +413,24 @@ async def test_a_node_that_is_handed_the_world_meanwhile(scene: Scene) -> None:
     assert "upload" in told
     await check_mended(scene)
     assert scene.host.state().starts <= 2, outcome
+
+
+async def test_a_node_that_is_handed_a_later_world_before_the_backup_keeps_it(
+    scene: Scene,
+) -> None:
+    key = scene.home.keys.signer_for(scene.new.id, scene.new.updates_must_be_signed_by)
+    later = replace(scene.new, timestamp_ms=scene.new.timestamp_ms + 1).sign(key)
+
+    def progress(_name: str, step: str, _words: str) -> None:
+        if step == "back-up":
+            scene.host.receive(later)
+
+    outcome = await scene.deploy(progress=progress)
+    assert outcome.result is Result.FAILED, outcome
+    assert "planet was changed by somebody else meanwhile" in outcome.sentence
+    scene.host.check_settled(later)
+    assert scene.host.state().starts == 1
+    assert not scene.host.backups()
 
 
 # Orrery itself

@@ -33,7 +33,7 @@ from orrery.fleet.keeping import drop_files, drop_surplus, keep_files
 from orrery.fleet.looking import look
 from orrery.fleet.outcomes import Outcome, Result, Step
 from orrery.fleet.shell import Shell
-from orrery.fleet.wanting import Act, HostPlan, describe_acts, describe_done, seed_of
+from orrery.fleet.wanting import Act, HostPlan, Standing, describe_acts, describe_done, seed_of
 from orrery.home.settings import DeploySettings, HostSettings
 from orrery.wire.address import format_address
 from orrery.wire.world import World, WorldType
@@ -175,7 +175,7 @@ class _Deploy:
         written = [each for each in plan.standings if each.act is not Act.NOTHING]
         kept = self._orders.backups / deploy
         try:
-            await self._back_up(deploy)
+            await self._back_up(view, written, deploy)
             await self._stage(view, plan, deploy)
         except OrreryError as error:
             await self._clean_up(view.work, deploy, kept)
@@ -210,7 +210,7 @@ class _Deploy:
         drop_surplus(self._orders.backups, self._orders.settings.keep)
         return outcome
 
-    async def _back_up(self, deploy: str) -> None:
+    async def _back_up(self, view: HostView, written: list[Standing], deploy: str) -> None:
         self._orders.tell(Step.BACK_UP, "")
         host = self._host
         records = await self._script.call("prepare", host.home, host.container or "", deploy)
@@ -220,6 +220,15 @@ class _Deploy:
             if record.name.startswith("file ")
         }
         keep_files(self._orders.backups, deploy, files, self._orders.owner)
+        # The plan is for what was seen. A node may have been handed a later revision since; and
+        # who owns the home may have led us to another file, of which putting back makes a copy.
+        for name in (_file_of(each.world) for each in written):
+            seen = view.files.get(name)
+            if (None if seen is None else seen.data) != files.get(name):
+                raise HostError(
+                    f"{name} was changed by somebody else meanwhile; run "
+                    f"`orrery deploy {shlex.quote(host.name)}`"
+                )
 
     async def _stage(self, view: HostView, plan: HostPlan, deploy: str) -> None:
         self._orders.tell(Step.UPLOAD, "")

@@ -12,6 +12,7 @@ from orrery.wire.world import World
 
 DIRECTORIES = (".", "moons.d")
 MOON_FILE = re.compile(r"moons\.d/([0-9a-f]{16})\.moon")
+_TOLD_FILES = ("planet", "identity.public", "local.conf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,11 @@ class HostView:
     def is_reached(self) -> bool:
         """Whether it could be looked at."""
         return not self.error
+
+
+def is_told_file(name: str) -> bool:
+    """Whether it is the name of a file whose content is told; a host may say anything."""
+    return name in _TOLD_FILES or MOON_FILE.fullmatch(name) is not None
 
 
 def decoded(data: bytes | None) -> World | None:

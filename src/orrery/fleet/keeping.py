@@ -15,7 +15,10 @@ from orrery.custody.durable import (
     unreadable,
     write_file,
 )
+from orrery.errors import HostError
+from orrery.fleet.host_view import is_told_file
 
+_LONGEST_TOLD = 100
 _MODE, _DIRECTORY_MODE = 0o600, 0o700
 _NAME = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{6}")
 
@@ -35,8 +38,14 @@ def keep_files(
         The directory.
 
     Raises:
+        HostError: A name is none of those: it was told by the host, and could lead anywhere here.
         UnreadableError: They cannot be written.
     """
+    if strange := [name for name in files if not is_told_file(name)]:
+        raise HostError(
+            f"host {folder.name} tells of a file {strange[0][:_LONGEST_TOLD]!r}, which would not "
+            "lie in the copy of its home: look at who answers there"
+        )
     make_directory(folder.parent.parent, _DIRECTORY_MODE, owner)
     make_directory(folder.parent, _DIRECTORY_MODE, owner)
     make_directory(folder, _DIRECTORY_MODE, owner)

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from orrery.errors import HostError
 from orrery.fleet.keeping import drop_files, drop_surplus, keep_files
 from orrery.home.archive import unpack
 from orrery.home.backing_up import take
@@ -53,3 +56,13 @@ def test_they_are_part_of_a_backup_of_the_home(tmp_path: Path) -> None:
     assert not taken.left_out
     restore(unpack(taken.archive.pack(), "it"), "it", tmp_path / "new", NOW_MS)
     assert found(tmp_path / "new" / "backups" / "hosts" / "nas" / name(1)) == FILES
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["../../../../.ssh/authorized_keys", "/etc/passwd", "moons.d/../../x", "identity.secret"],
+)
+def test_a_host_that_tells_another_name_writes_nothing_here(tmp_path: Path, told: str) -> None:
+    with pytest.raises(HostError, match="host nas tells of a file"):
+        keep_files(tmp_path / "backups" / "hosts" / "nas", name(1), FILES | {told: b"theirs"})
+    assert not list(tmp_path.iterdir())

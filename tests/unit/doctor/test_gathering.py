@@ -167,7 +167,8 @@ def test_mending_what_others_can_read_is_left_to_its_owner(tmp_path: Path, orrer
     (home / "keys.d").chmod(0o700)
     result = orrery("doctor", "--mend", "--home", home)
     assert result.err == f"wrote {home / 'planet'}, which was missing\n"
-    assert all(len(line) <= 80 for line in result.out.splitlines() if line[:4].strip())
+    shown = result.out.replace(str(home), "home").splitlines()
+    assert all(len(line) <= 80 for line in shown if line[:4].strip())
 
 
 def test_nothing_is_mended_where_there_is_no_home(tmp_path: Path, orrery: Orrery) -> None:

@@ -217,9 +217,9 @@ class _Campaign:
 
         async def guard(view: HostView) -> None:
             nonlocal answered
-            # One whose service is down is no root to anybody now.
-            if view.node is not None and view.running is not None:
-                answered = await self._guard.check(view.node)
+            if view.node is not None:
+                silent = view.running is None
+                answered = await self._guard.check(view.node, is_silent=silent)
 
         outcome = await deploy_to(self._orders(host, guard), open_shell(host, self._home.path))
         if outcome.result is Result.DEPLOYED and outcome.restarted and answered:

@@ -96,8 +96,13 @@ class LastRootGuard:
         self._clock_ms = clock_ms
         self._may_restart_last = may_restart_last
 
-    async def check(self, node: Address) -> frozenset[Place]:
+    async def check(self, node: Address, *, is_silent: bool = False) -> frozenset[Place]:
         """Refuse the restart of a root that is the last one.
+
+        Args:
+            node: The root.
+            is_silent: Nothing answers on its own machine: it is down, and no root to anybody, or
+                it only does not answer there.
 
         Returns:
             The places of this root that answer now.
@@ -125,7 +130,8 @@ class LastRootGuard:
         listening = self._listening(others)
         # Who says that it holds one of our revisions is taken for a node that follows a rollout.
         answers = await ask_roots((others - listening) | own, WorldHeld(0, 0), _PATIENCE_S)
-        if not self._may_restart_last:
+        is_down = is_silent and own.isdisjoint(answers.places)
+        if not self._may_restart_last and not is_down:
             check_others_answer(relied_on, answers.places | listening, node)
         return answers.places & own
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 
 _AGAIN_S = 60.0
 """A host that cannot be reached, or where somebody else deploys, is tried again so much later."""
-_TRIED_AGAIN = frozenset(("unreachable", "busy"))
-"""Results that may be others a while later, with nothing done: nothing was changed."""
+_TRIED_AGAIN = frozenset(("unreachable", "busy", "up-to-date"))
+"""Results that may be others a while later, with nothing done: nothing was changed.
+
+One that held what it should while the rollout was paused is to hold more once it goes on.
+"""
 _LINES = 12
 
 
@@ -205,6 +209,8 @@ class Installer:
         self._course: Course | None = None
         self._thread: threading.Thread | None = None
         self._cancel: Callable[[], object] | None = None
+        self._is_stopped = False
+        self._told: dict[str, str] = {}
         self._trouble: str | None = None
         self._bug: BaseException | None = None
 
@@ -263,11 +269,13 @@ class Installer:
         """
         from orrery.cli.deploy_view import interrupted_sentences
 
+        self._is_stopped = True  # for a thread that has just begun, and cannot be cancelled yet
         thread, course, cancel = self._thread, self._course, self._cancel
         if thread is None or course is None or not thread.is_alive():
             return ()
         if cancel is not None:
-            cancel()
+            with suppress(RuntimeError):  # it has ended by now
+                cancel()
         thread.join()
         return tuple(interrupted_sentences(course, deploy_command(course.names, self._home)))
 
@@ -303,9 +311,14 @@ class Installer:
             self.outcomes[outcome.host] = outcome
             if str(outcome.result) in _TRIED_AGAIN:
                 self._again_s[step, outcome.host] = time.monotonic() + _AGAIN_S
-            if self._tell is not None:
-                good = f"{outcome.host}: {outcome.sentence}"
-                self._tell(good if outcome.is_good else self._failure(outcome))
+            good = f"{outcome.host}: {outcome.sentence}"
+            self._tell_once(outcome.host, good if outcome.is_good else self._failure(outcome))
+
+    def _tell_once(self, host: str, sentence: str) -> None:
+        """Tell what became of a host, unless it is what became of it the last time."""
+        if self._tell is not None and self._told.get(host) != sentence:
+            self._told[host] = sentence
+            self._tell(sentence)
 
     def _deploy(self, names: list[str], course: Course) -> list[Outcome]:
         import asyncio
@@ -318,6 +331,8 @@ class Installer:
             if task is not None:
                 self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
             try:
+                if self._is_stopped:
+                    return []
                 return await deploy(home, names, progress=course.note)
             except asyncio.CancelledError:
                 return []

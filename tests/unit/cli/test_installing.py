@@ -2,14 +2,14 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orrery.cli.installing import due_of, installed_by
+from orrery.cli.installing import Duties, Installer, due_of, installed_by
 from orrery.errors import ConflictError
 from orrery.fleet import Result, Step
 from orrery.home import Home
@@ -210,6 +210,49 @@ def test_what_failed_names_the_command_that_goes_on(
         "second --home" in said
     )
     assert "tries again" in said
+
+
+def test_a_host_that_had_nothing_to_do_yet_is_looked_at_again(
+    orrery: Orrery, known: Home, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.outcomes = [outcome("second", Result.UP_TO_DATE, "home: holds revision 1")]
+    conductor = Waiting(known)
+    conductor.turns[1:1] = [join_deploy]
+    monkeypatch.setattr(SLEEP, conductor)
+    monkeypatch.setattr("orrery.cli.installing._AGAIN_S", 0.0)
+    result = orrery("apply", "--yes")
+    assert result.status == 0
+    assert len(fleet.asked) == 2
+    assert result.out.count("second: home: holds revision 1") == 1
+
+
+def test_a_deploy_that_has_hardly_begun_is_let_go_of_too(
+    known: Home, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, installer = threading.Event(), Installer(known.path, {ROOT: "second"})
+    fleet.is_held = True
+    real = Home.open
+
+    def open_late(path: Path) -> Home:
+        assert opened.wait(30)
+        return real(path)
+
+    monkeypatch.setattr(Home, "open", open_late)
+    monkeypatch.setattr(threading.Thread, "join", join_after(opened.set))
+    installer.look(rolling(), Duties(now=(ROOT,), home=known.path))
+    installer.stop()
+    assert not installer.is_working
+    assert fleet.asked == []
+
+
+def join_after(act: Callable[[], None]) -> Callable[[threading.Thread], None]:
+    real = threading.Thread.join
+
+    def join(thread: threading.Thread) -> None:
+        act()
+        real(thread, 30)
+
+    return join
 
 
 def test_what_fails_before_the_host_is_told_too(

@@ -1,6 +1,7 @@
 """What goes to people: aligned facts in 80 columns, colour on terminals only, JSON for programs."""
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -15,6 +16,8 @@ _WIDTH = 80
 _WIDEST = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_WITH_A_DATE_MS = 253_402_300_799_999
+_COMMAND = re.compile(r"`[^`]+`")
+_NO_BREAK = "\0"
 
 Fact = tuple[str, str | Text | Sequence[str]]
 """A label, and one or several lines behind it. A `Text` is one line and not wrapped."""
@@ -49,8 +52,13 @@ def labelled(label: str, line: str | Text, indent: int) -> Text:
 
 
 def wrap(text: str, indent: int = 0) -> list[str]:
-    """Break a text into lines that fit beside an indent; words stay whole."""
-    return textwrap.wrap(text, width() - indent, break_on_hyphens=False, break_long_words=False)
+    """Break a text into lines that fit beside an indent.
+
+    Words stay whole, and so do commands in backticks: whoever copies one has all of it.
+    """
+    kept = _COMMAND.sub(lambda found: found[0].replace(" ", _NO_BREAK), text)
+    lines = textwrap.wrap(kept, width() - indent, break_on_hyphens=False, break_long_words=False)
+    return [line.replace(_NO_BREAK, " ") for line in lines]
 
 
 def print_lines(lines: Iterable[Text]) -> None:
@@ -72,13 +80,12 @@ def print_warnings(sentences: Sequence[str]) -> None:
     console = _console()
     console.print(Text(f"{len(sentences)} warning{'s' * (len(sentences) > 1)}", style="yellow"))
     for sentence in sentences:
-        wrapped = textwrap.wrap(sentence, width() - 2, break_on_hyphens=False)
-        console.print("- " + "\n  ".join(wrapped))
+        console.print("- " + "\n  ".join(wrap(sentence, 2)))
 
 
 def print_verdict(sentence: str) -> None:
     """Print that something is as it should be."""
-    for line in textwrap.wrap(sentence, width(), break_on_hyphens=False):
+    for line in wrap(sentence):
         _console().print(Text(line, style="green"))
 
 

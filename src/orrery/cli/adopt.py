@@ -87,9 +87,8 @@ def adopt(
         adopting.check_apart(paths, home)
     given = None if identity is None else read_identity_secret(identity)
     now_ms = wall_clock_ms()
-    findings = adopting.investigate(
-        paths, now_ms, world_ids=None if world is None else [parse_id(text) for text in world]
-    )
+    wanted = None if world is None else [parse_id(text, "--world") for text in world]
+    findings = adopting.investigate(paths, now_ms, world_ids=wanted)
     if dry_run or not findings.worlds:
         choice = None
         if findings.worlds:

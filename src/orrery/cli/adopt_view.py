@@ -50,7 +50,8 @@ def show_findings(findings: Findings) -> None:
         ]
         # A command is copied: it stays in one line.
         lines += [Text(f"    {command}", style="bold") for command in finding.mend]
-    print()
+    if findings.worlds:
+        print()
     print_lines(lines)
 
 

@@ -49,7 +49,12 @@ def backup(
     keys. `orrery restore --check` proves that it restores.
     """
     from orrery.cli import output
-    from orrery.cli.files import STANDARD, check_output, write_output
+    from orrery.cli.files import (
+        STANDARD,
+        check_one_standard_output,
+        check_output,
+        write_output,
+    )
     from orrery.custody.sealing import check_can_seal, check_recipient
     from orrery.errors import UsageError
     from orrery.home import Home, wall_clock_ms
@@ -58,6 +63,8 @@ def backup(
 
     if recipient and passphrase_file is not None:
         raise UsageError("seal it with a passphrase or to recipients: leave one of the two out")
+    if out is not None:
+        check_one_standard_output(out, as_json=as_json)
     check_can_seal()
     for each in recipient or ():
         check_recipient(each)
@@ -69,7 +76,7 @@ def backup(
     if place != STANDARD:
         if Path(place).is_dir():
             place = str(Path(place) / file_name(root, now_ms))
-        check_output(place, force=False)
+        check_output(place, force=None)
     # Asked before the home is locked: people take their time.
     passphrase = None
     if not recipients:

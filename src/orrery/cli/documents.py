@@ -171,16 +171,20 @@ def parse_timestamp(text: str) -> int:
     return (elapsed.days * 86_400 + elapsed.seconds) * 1000 + elapsed.microseconds // 1000
 
 
-def parse_id(text: str) -> int:
+def parse_id(text: str, option: str = "--id") -> int:
     """The id of a World: up to 16 hex digits.
+
+    Args:
+        text: what the user wrote.
+        option: behind which option.
 
     Raises:
         UsageError: it is none, or 0.
     """
     if not _ID.fullmatch(text):
-        raise UsageError(f"--id {text!r} is no id: write 1 to 16 hex digits")
+        raise UsageError(f"{option} {text!r} is no id: write 1 to 16 hex digits")
     if not int(text, 16):
-        raise UsageError("--id 0 means no World to a node: write another")
+        raise UsageError(f"{option} 0 means no World to a node: write another")
     return int(text, 16)
 
 

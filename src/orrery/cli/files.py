@@ -86,8 +86,12 @@ def check_one_standard_output(argument: str, *, as_json: bool) -> None:
         raise UsageError("standard output (-) has room for one: leave out --json, or name a file")
 
 
-def check_output(argument: str, *, force: bool) -> None:
+def check_output(argument: str, *, force: bool | None) -> None:
     """Refuse a place where nothing may be written, before any work is done for it.
+
+    Args:
+        argument: what the user wrote.
+        force: whether another file may be replaced; None where no option of the command says so.
 
     Raises:
         ConflictError: there is a file already, and no force.
@@ -105,11 +109,16 @@ def check_output(argument: str, *, force: bool) -> None:
             "standard output with -"
         )
     if not force and os.path.lexists(path):
-        raise _taken(path)
+        raise _taken(path, force)
 
 
 def write_output(
-    argument: str, data: bytes, *, secret: bool = False, force: bool = False, is_text: bool = True
+    argument: str,
+    data: bytes,
+    *,
+    secret: bool = False,
+    force: bool | None = None,
+    is_text: bool = True,
 ) -> None:
     """Write a file whole or not at all, or to standard output for `-`.
 
@@ -117,7 +126,8 @@ def write_output(
         argument: what the user wrote.
         data: its bytes.
         secret: readable by its owner alone.
-        force: in place of another file, whose permissions stay unless this is a secret.
+        force: in place of another file, whose permissions stay unless this is a secret; None
+            where no option of the command says so.
         is_text: whether it may go to a terminal.
 
     Raises:
@@ -139,7 +149,7 @@ def write_output(
     path = Path(argument)
     mode = SECRET_MODE if secret else PUBLIC_MODE
     if not force:
-        _write_new(path, data, mode)
+        _write_new(path, data, mode, force)
         return
     target = path.resolve()  # a link stays one, and what it points to is replaced
     if target.exists():
@@ -149,7 +159,7 @@ def write_output(
     write_file(target, data, mode)
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
+def _write_new(path: Path, data: bytes, mode: int, force: bool | None) -> None:
     """Write a file where none is, even if another process tries the same at this moment."""
     if not path.parent.is_dir():
         raise UnreadableError(
@@ -160,7 +170,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
         write_file(whole, data, mode)
         os.link(whole, path)
     except FileExistsError:
-        raise _taken(path) from None
+        raise _taken(path, force) from None
     except UnreadableError as error:
         # The user knows the file by the name that it should have got.
         raise UnreadableError(str(error).replace(str(whole), str(path))) from None
@@ -170,8 +180,9 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
         whole.unlink(missing_ok=True)
 
 
-def _taken(path: Path) -> ConflictError:
-    return ConflictError(f"{path} is there already: name another file, or add --force")
+def _taken(path: Path, force: bool | None) -> ConflictError:
+    otherwise = "" if force is None else ", or add --force"
+    return ConflictError(f"{path} is there already: name another file{otherwise}")
 
 
 def _check_no_key_is_lost(path: Path, data: bytes) -> None:

@@ -112,6 +112,15 @@ def test_a_name_that_became_nowhere_is_mended(orrery: Orrery, tmp_path: Path) ->
     assert 'endpoints = ["203.0.113.7:9993"]' in (tmp_path / "home" / "orrery.toml").read_text()
 
 
+def test_a_broken_identity_is_not_why_there_is_no_world(orrery: Orrery, tmp_path: Path) -> None:
+    put(tmp_path / "data" / "identity.secret", "nonsense", 0o600)
+    result = orrery("adopt", "data", "--dry-run")
+    assert result.out.splitlines()[0] == "1 finding"
+    assert "there is no World here" in result.err
+    put(tmp_path / "data" / "planet", b"\1")
+    assert "nothing to adopt: data/planet" in orrery("adopt", "data", "--dry-run").err
+
+
 def test_a_home_that_is_there_is_left_alone(orrery: Orrery, tmp_path: Path) -> None:
     docker_planet(tmp_path / "data")
     assert orrery("adopt", "data", "--home", "home").status == 0
@@ -145,6 +154,8 @@ def test_the_key_that_was_missing_is_put_where_it_is_said(orrery: Orrery, tmp_pa
         (["data", "missing", "--home", "home"], 3, "there is no such file"),
         (["data", "--home", "data/dist/planet"], 2, "nothing is written into"),
         (["data", "--home", "file"], 2, "is not a directory"),
+        (["data", "--home", "home", "--world", "zz"], 2, "--world 'zz' is no id"),
+        (["data", "--home", "home", "--world", "12"], 1, "here are 0000000008eac90a, 0000006e13"),
         ([], 2, "PATH"),
     ],
 )

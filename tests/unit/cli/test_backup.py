@@ -228,6 +228,17 @@ def test_a_request_to_end_leaves_nothing(
     assert list(place.iterdir()) == []
 
 
+def test_a_file_that_is_there_is_left_alone(orrery: Orrery, home: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "b.age"
+    taken.write_bytes(b"x")
+    result = orrery("backup", "--home", home, "--out", taken)
+    assert result.status == 5
+    assert result.err == f"orrery: {taken} is there already: name another file\n"
+    assert taken.read_bytes() == b"x"
+    result = orrery("backup", "--home", home, "--out", "-", "--json")
+    assert (result.status, result.error["code"]) == (2, "usage")
+
+
 def test_json_of_an_error(orrery: Orrery, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"x")
     result = orrery("restore", "--check", tmp_path / "x", "--json")

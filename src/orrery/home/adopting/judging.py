@@ -110,6 +110,7 @@ class Findings:
         foreign: Worlds of others, which are left alone.
         surroundings: the planet of others on which these moons' nodes live.
         findings: what its owner should know.
+        others: ids of Worlds that are here too, and were not asked for.
         recognized: the files by what they are.
     """
 
@@ -117,6 +118,7 @@ class Findings:
     foreign: tuple[WorldFile, ...]
     surroundings: World | None
     findings: tuple[Finding, ...]
+    others: tuple[int, ...]
     recognized: Recognized = field(repr=False)
 
     @property
@@ -124,6 +126,10 @@ class Findings:
         """Why there is nothing to take over, for when `worlds` is empty."""
         official = [file for file in self.foreign if file.is_official]
         drafts = self.recognized.drafts
+        if self.others:
+            return "no World with the id of --world is here; here are " + ", ".join(
+                f"{world_id:016x}" for world_id in self.others
+            )
         if drafts:
             return (
                 f"{drafts[0].source.place} describes a World, and the signed World itself is not "
@@ -135,8 +141,12 @@ class Findings:
                 f"{official[0].source.place} is the official planet, which only ZeroTier can "
                 "change: name the planet or moon that is yours, or make one with `orrery init`"
             )
-        if self.recognized.damaged:
-            return f"{self.recognized.damaged[0].sentence}"
+        # A broken identity is told as a finding; what is missing here is a World.
+        broken = [
+            each for each in self.recognized.damaged if not each.source.name.startswith("identity.")
+        ]
+        if broken:
+            return broken[0].sentence
         if self.recognized.keys or self.recognized.locked:
             return (
                 "there are signing keys here, and no World: name the planet or .moon file that "
@@ -230,6 +240,7 @@ def judge(
         foreign=(*official, *(each.file for each in left)),
         surroundings=surroundings,
         findings=tuple(dict.fromkeys(findings)),
+        others=tuple(sorted({each.world.id for each in looked_at if each not in candidates})),
         recognized=found,
     )
 

@@ -283,8 +283,8 @@ class Snapshot:
         settings_path: `orrery.toml`.
         settings: What it says, None where it has mistakes.
         mistakes: Those, each with file and line.
-        identity: The home's own, None where it cannot be read.
-        identity_trouble: Why not.
+        identity: The home's own, None where nothing says which it is.
+        identity_trouble: Why its secret cannot be used, empty where it can.
         public_text: What stands in `identity.public`, None where it is missing.
         is_served: Whether a server of the own root runs.
         sharing: Other roots that served from this database lately.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import socket
@@ -169,6 +170,22 @@ def test_mending_what_others_can_read_is_left_to_its_owner(tmp_path: Path, orrer
     assert result.err == f"wrote {home / 'planet'}, which was missing\n"
     shown = result.out.replace(str(home), "home").splitlines()
     assert all(len(line) <= 80 for line in shown if line[:4].strip())
+
+
+def test_a_secret_that_may_not_be_used_makes_no_stranger_of_the_root(
+    tmp_path: Path, orrery: Orrery
+) -> None:
+    home = tmp_path / "home"
+    make_home(home).close()
+    (home / "identity.secret").chmod(0o644)
+    found = json.loads(orrery("doctor", "--no-hosts", "--json", "--home", home).out)["findings"]
+    mends = {each["code"]: each["mend"] for each in found}
+    assert mends["exposed-secret"] == [f"chmod 600 {home / 'identity.secret'}"]
+    assert mends["not-served"] == [f"orrery serve --home {home}"]
+    assert "root-down" not in mends
+    (home / "identity.secret").unlink()
+    found = json.loads(orrery("doctor", "--no-hosts", "--json", "--home", home).out)["findings"]
+    assert {"identity", "not-served"} <= {each["code"] for each in found}
 
 
 def test_nothing_is_mended_where_there_is_no_home(tmp_path: Path, orrery: Orrery) -> None:

@@ -131,6 +131,23 @@ def test_a_deploy_that_was_cut_off(sound: Snapshot) -> None:
     ],
 )
 def test_what_a_host_holds(sound: Snapshot, act: Act, expected: list[tuple[str, str]]) -> None:
+    assert told(with_nas(sound, planned(sound, act, "revision 1, to hold 2"))) == expected
+
+
+def test_what_is_replaced_when_that_is_said_is_mended_by_saying_it(sound: Snapshot) -> None:
+    plan = planned(sound, Act.REFUSED, "it holds another planet; --replace puts ours in its place")
+    torn = Problem("world-file", "it is torn")
+    refused, other = findings(with_nas(sound, plan, problems=(torn,)))
+    if refused.code != "host-refused":
+        refused, other = other, refused
+    assert refused.mend == ("orrery deploy nas --replace --home HOME",)
+    assert other.mend == ("orrery deploy nas --home HOME",)
+    newer = planned(sound, Act.REFUSED, "it holds a revision that is newer than all here")
+    assert only(with_nas(sound, newer)).mend == ("orrery deploy nas --home HOME",)
+
+
+def planned(sound: Snapshot, act: Act, sentence: str) -> HostPlan:
+    """What is to be done on the first host."""
     (world,) = sound.worlds
     standing = Standing(
         name="home",
@@ -143,9 +160,9 @@ def test_what_a_host_holds(sound: Snapshot, act: Act, expected: list[tuple[str, 
         of=2,
         is_root=False,
         act=act,
-        sentence="revision 1, to hold 2",
+        sentence=sentence,
     )
-    assert told(with_nas(sound, HostPlan(host="nas", standings=(standing,)))) == expected
+    return HostPlan(host="nas", standings=(standing,))
 
 
 def test_hosts_without_what_reaches_them(sound: Snapshot) -> None:

@@ -77,7 +77,11 @@ def _of_a_host(
         refused = [plan.refusal] if plan.refusal else []
         refused += [each.sentence for each in plan.standings if each.act == "refused"]
         if refused:
-            yield warning("host-refused", f"host {host.name}: {'; '.join(refused)}", deploy)
+            again = deploy
+            # Without it the same would be refused again; the sentence says what it does.
+            if not plan.refusal and any("--replace" in sentence for sentence in refused):
+                again = commands.orrery(f"deploy {name} --replace")
+            yield warning("host-refused", f"host {host.name}: {'; '.join(refused)}", again)
         else:
             todo = "; ".join(
                 f"{each.name}: {each.sentence}" for each in plan.standings if each.act != "nothing"

@@ -35,7 +35,7 @@ def check_identity(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
     del commands
     secret = snapshot.path / "identity.secret"
     public = snapshot.path / "identity.public"
-    if snapshot.identity is None:
+    if snapshot.identity is None or snapshot.identity_trouble:
         if snapshot.identity_trouble and not snapshot.disk.has_exposed_secrets:
             yield problem(
                 "identity",

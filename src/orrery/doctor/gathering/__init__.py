@@ -174,10 +174,15 @@ def _settings(home: Home) -> tuple[Settings | None, tuple[str, ...]]:
 
 
 def _identity(home: Home) -> tuple[Identity | None, str]:
+    """The home's own; where its secret may not be used, what `identity.public` says it is."""
     try:
         return home.identity(), ""
     except OrreryError as error:
-        return None, str(error)
+        trouble = str(error)
+    try:
+        return Identity.from_string(_public_text(home.path) or ""), trouble
+    except OrreryError:
+        return None, trouble
 
 
 def _public_text(path: Path) -> str | None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -509,6 +510,18 @@ async def test_a_server_that_is_no_sshd(ssh_home: Path) -> None:
     async with stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(100_000)) as port:
         told = await refusal(open_shell(settings(f"root@127.0.0.1:{port}"), ssh_home))
     assert f"root@127.0.0.1:{port} cannot be reached" in told
+
+
+async def test_what_a_stranger_says_does_not_steer_a_terminal(ssh_home: Path) -> None:
+    said = b"\x1b]0;mine\x07\x1b[2Jgo away"
+    payload = struct.pack(">BII", 1, 2, len(said)) + said + bytes(4)
+    padding = 16 - (len(payload) + 5) % 8
+    packet = struct.pack(">IB", len(payload) + padding + 1, padding) + payload + bytes(padding)
+
+    async with stranger(b"SSH-2.0-stranger\r\n" + packet) as port:
+        told = await refusal(open_shell(settings(f"root@127.0.0.1:{port}"), ssh_home))
+    assert "go away" in told
+    assert told.isprintable()
 
 
 async def test_without_asyncssh(ssh_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

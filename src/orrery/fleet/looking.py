@@ -83,7 +83,7 @@ def read_view(
         where=where,
         looked_at_ms=after_ms,
         node=_node(files, running),
-        home=home if work else host.home,
+        home=home if work and home.isprintable() else host.home,
         work=work or home,
         is_writable="writable" not in told or told["writable"].text != "no",
         is_inside=not work,
@@ -108,7 +108,7 @@ def _files(told: Mapping[str, Record]) -> dict[str, HostFile]:
     found = {}
     for line in told["files"].text.splitlines() if "files" in told else ():
         listed = _LISTED.fullmatch(line.partition(" -> ")[0])
-        if listed is None:
+        if listed is None or not line.isprintable():
             continue
         flags, uid, gid, name = listed.groups()
         record = told.get(f"file {name}")
@@ -148,11 +148,11 @@ def _running(told: Mapping[str, Record]) -> tuple[Running | None, str]:
         peers = Peer.parse_list(told["answer /peer"].data)
         moons = Moon.parse_list(told["answer /moon"].data)
     except DecodeError as error:
-        return None, str(error)
+        return None, one_line(str(error))
     return (
         Running(
             address=status.address,
-            version=status.version,
+            version=one_line(status.version),
             online=status.online,
             clock_ms=status.clock_ms,
             planet_id=status.planet_id,
@@ -199,7 +199,7 @@ def _unfinished(told: Mapping[str, Record]) -> Unfinished | None:
         deploy, state, by, since, *_ = [*record.text.splitlines(), "", "", "", ""]
         return Unfinished(
             id=deploy,
-            state=state,
+            state=one_line(state),
             by=one_line(by) or "somebody",
             since_ms=int(since) if _MILLISECONDS.fullmatch(since) else 0,
             is_alive=name == "working",

@@ -19,6 +19,7 @@ import asyncssh
 
 from orrery.errors import HostError
 from orrery.fleet.collecting import Collected, too_late
+from orrery.fleet.host_script import one_line
 from orrery.fleet.shell import Finished
 from orrery.fleet.ssh_login import held_by_agent, keys_to_offer, named
 from orrery.fleet.ssh_trust import KnownKeys, Offered, known_hosts_files
@@ -78,13 +79,13 @@ class SshShell:
             return await self._run(connection, text, data, timeout_s)
         except asyncssh.ChannelOpenError as error:
             if not connection.is_closed():
-                raise HostError(f"{self.where} does not run a command: {error.reason}") from None
+                raise HostError(f"{self.where} does not run a command: {_why(error)}") from None
         # The connection had been lost without a sign until now: none of the command was sent.
         connection = await self.connect()
         try:
             return await self._run(connection, text, data, timeout_s)
         except asyncssh.ChannelOpenError as error:
-            raise HostError(f"{self.where} does not run a command: {error.reason}") from None
+            raise HostError(f"{self.where} does not run a command: {_why(error)}") from None
 
     async def _run(
         self, connection: asyncssh.SSHClientConnection, text: bytes, data: bytes, timeout_s: float
@@ -200,7 +201,7 @@ class SshShell:
             if seen.offered is not None:
                 raise known.refuse(self.where, seen.offered) from error
             raise HostError(
-                f"{self.where}: {error.reason}: "
+                f"{self.where}: {one_line(error.reason)}: "
                 + (
                     "do not connect to it, and find out who does answer there"
                     if "revoked" in error.reason
@@ -347,6 +348,7 @@ def _why(error: Exception) -> str:
         case asyncssh.DisconnectError() if "Too many authentication failures" in error.reason:
             return "it takes fewer keys than were offered: name the right one by 'key' in [[host]]"
         case asyncssh.DisconnectError() | asyncssh.ChannelOpenError():
-            return error.reason
+            # Whoever answers there says it, before it is known who that is.
+            return one_line(error.reason)
         case _:
-            return str(error)
+            return one_line(str(error))

@@ -144,6 +144,24 @@ def test_no_answer_of_a_host_is_a_bug_of_ours(changed: dict[str, bytes]) -> None
     read_view(HOST, "here", records(**changed), NOW_MS, NOW_MS + 100)
 
 
+def test_nothing_that_a_host_says_steers_a_terminal() -> None:
+    steering = "\x1b]0;mine\x07\x1b[2J"
+    status = {"answer_/status": json.dumps(STATUS | {"version": steering})}
+    changed: dict[str, str | bytes] = dict(
+        status,
+        home=f"/{steering}\n/root/.orrery.d/x\n",
+        files=LISTED.format("-rw-rw-rw-", 0, 0, f"moons.d/{steering}.moon"),
+        unfinished=f"x\ninstalling{steering}\n{steering}\n1\n",
+    )
+    view = read_view(HOST, "here", records(**changed), NOW_MS, NOW_MS + 100)
+    assert (view.home, view.files) == (HOST.home, {})
+    said = [view.home, *view.files, *(problem.sentence for problem in view.problems)]
+    assert view.unfinished is not None
+    assert view.running is not None
+    said += [view.unfinished.state, view.unfinished.by, view.running.version]
+    assert all(each.isprintable() for each in said), said
+
+
 async def test_a_home_is_looked_at_without_a_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

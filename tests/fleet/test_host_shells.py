@@ -114,6 +114,36 @@ async def test_a_directory_of_others_in_place_of_ours_is_refused(
     scene.host.check_whole(scene.old)
 
 
+async def test_a_link_that_is_put_there_at_the_last_moment_is_not_followed(
+    scene: Scene, tmp_path: Path
+) -> None:
+    elsewhere, place = tmp_path / "elsewhere", scene.host.home / "planet"
+    elsewhere.mkdir()
+    mv = scene.host.directory / "bin" / "mv"
+    mv.write_text(
+        f"""#!/bin/sh
+case $* in *planet*) {shutil.which("ln")} -sfn {elsewhere} {place} ;; esac
+exec {shutil.which("mv")} "$@"
+"""
+    )
+    outcome = await scene.deploy()
+    assert not list(elsewhere.iterdir())
+    assert outcome.result is Result.DEPLOYED, outcome
+    scene.host.check_settled(scene.new)
+
+
+async def test_what_is_started_makes_files_that_others_can_read(scene: Scene) -> None:
+    made = scene.host.directory / "made"
+    text = scene.home.settings_path.read_text()
+    restart = f'restart = "systemctl restart zerotier-one && >{made}"'
+    scene.home.settings_path.write_text(
+        text.replace('name = "node-1"\n', f'name = "node-1"\n{restart}\n')
+    )
+    outcome = await scene.deploy()
+    assert outcome.result is Result.DEPLOYED, outcome
+    assert made.stat().st_mode & 0o777 == 0o644
+
+
 async def test_a_journal_that_others_can_change_is_refused(scene: Scene) -> None:
     (scene.host.directory / "user" / ".orrery.d").mkdir(mode=0o777)
     (scene.host.directory / "user" / ".orrery.d").chmod(0o777)

@@ -310,7 +310,7 @@ go() {
 
 end() {
     [ -z "${2:-}" ] || printf '%s\n' "$2" >"$txn/why"
-    in_staging 'rm -f new-* old-*' && in_home 'rmdir .orrery-deploy'
+    in_staging 'rm -f new/* old/* && rmdir new old' && in_home 'rmdir .orrery-deploy'
     sync
     go "$1"
     rm -f "$work/lock"
@@ -396,11 +396,12 @@ restore() {
         ;;
     esac
     if [ ! -e "$backup/$1" ]; then
+        [ -s "$backup/listing" ] || return # no backup tells nothing of what was there
         ! exists "$1" || at_file "$1" 'rm -f "$1"'
         return
     fi
     is_same "$backup/$1" "$1" && return
-    in_staging 'cat "$1"' "old-${1##*/}" </dev/null | cmp -s - "$backup/$1" || place old "$1"
+    in_staging 'cat "$1"' "old/${1##*/}" </dev/null | cmp -s - "$backup/$1" || place old "$1"
     put_in_place old "$1"
     is_same "$backup/$1" "$1" && return
     # A container that has stopped lets nothing be run in it.
@@ -418,6 +419,7 @@ in_staging() {
         cd ./.orrery-deploy && [ "$(pwd -P)" = "$here/.orrery-deploy" ] &&
             [ "$(owner_of)" = "$(id -u)" ] || exit
         case $(ls -ldn .) in drwx------*) ;; *) exit 1 ;; esac
+        [ -d new ] && [ -d old ] || mkdir new old 2>/dev/null
         command=$1
         shift
         eval "$command"'
@@ -466,7 +468,7 @@ make_directory() {
 place() {
     source=$txn/new/$2
     [ "$1" = new ] || source=$backup/$2
-    staged=$1-${2##*/}
+    staged=$1/${2##*/}
     if exists "$2"; then
         describe "$(at_file "$2" 'ls -ldn "$1"')"
     else
@@ -488,10 +490,12 @@ place() {
         in_staging 'cat "$1"' "$staged" </dev/null | cmp -s - "$source"
 }
 
-# Rename what was written, over a file and not into a directory or through a link.
+# Rename what was written, over a file. From inside of the directory that it goes to, and named by
+# that alone: whoever owns it can put a link there at any moment, which mv then replaces, where it
+# would have followed one that it was given by name.
 put_in_place() {
-    in_staging '[ ! -h "../$2" ] && [ ! -d "../$2" ] && [ ! -h "../${2%/*}" ] &&
-        mv -f "$1" "../$2"' "$1-${2##*/}" "$2" </dev/null
+    case $2 in */*) staged=../.orrery-deploy/$1 ;; *) staged=.orrery-deploy/$1 ;; esac
+    at_file "$2" '[ ! -h "$1" ] && [ ! -d "$1" ] && mv -f "$2/$1" ./' "$staged"
 }
 
 # owner, mode and the mask for it of what a line of `ls -ldn` lists; nobody executes these.
@@ -516,7 +520,8 @@ nap() {
 
 restart_service() {
     rm -f "$txn/untouched"
-    sh -c "$restart" </dev/null &
+    # What it starts makes files by this mask: ours is for secrets.
+    (umask 022 && exec sh -c "$restart") </dev/null &
     job=$!
     since=$(date +%s)
     while kill -0 "$job" 2>/dev/null; do
@@ -638,6 +643,7 @@ is_running() {
 
 forget() {
     state=$(at)
+    is_held && [ "$holder" = "$id" ] && return
     read -r pid 2>/dev/null <"$txn/pid" && is_running "$pid" && return
     case $state in installing | restarting | checking | putting-back) return ;; esac
     case $state in staged | kept | busy | changed) rm -rf "$backup" ;; esac

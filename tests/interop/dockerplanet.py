@@ -183,7 +183,8 @@ def serve_ssh(
         "UsePAM": "no",
         "PermitRootLogin": "yes",
         "PidFile": "none",
-        "SetEnv": f"PATH={tools}:/usr/sbin:/usr/bin:/sbin:/bin",
+        # Deploys keep their journal in the home of who logs in: not in ours.
+        "SetEnv": f"PATH={tools}:/usr/sbin:/usr/bin:/sbin:/bin HOME={host.directory}",
     }
     file = host.directory / "sshd_config"
     file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))

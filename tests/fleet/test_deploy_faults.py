@@ -85,13 +85,15 @@ async def check_mended(scene: Scene, *, was_cut: bool = False) -> None:
 
 
 def check_kept_backups(scene: Scene) -> None:
-    """What is kept here of the host is whole, has no secrets, and nobody else can read it."""
+    """What is kept of the host is whole, has no secrets, and nobody else can read it."""
+    assert not list(scene.host.deploys.rglob("local.conf")), "it may have passwords"
     secret = scene.host.identity.to_string(secret=True).rpartition(":")[2]
     folder = scene.home.backups / "hosts"
     for path in (folder, *folder.rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
         if path.is_file():
             assert secret not in path.read_text("latin-1"), path
+        assert path.name != "local.conf", "it may have passwords"
         if path.name == "planet":
             assert path.read_bytes() in (scene.old.encode(), scene.new.encode())
 

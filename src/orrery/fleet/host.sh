@@ -167,14 +167,14 @@ list_files() {
         orrery.toml moons.d/*.moon 2>/dev/null; :'
 }
 
-# Those of which the content is told and kept.
+# Those of which the content is told and kept. Not local.conf: passwords of databases stand there.
 world_files() {
-    in_home 'for name in planet identity.public local.conf; do
+    in_home 'for name in planet identity.public; do
             [ ! -f "$name" ] || [ -h "$name" ] || echo "$name"
         done
         [ -h moons.d ] || for name in moons.d/????????????????.moon; do
             [ ! -f "$name" ] || [ -h "$name" ] || echo "$name"
-        done' | grep -E '^(planet|identity\.public|local\.conf|moons\.d/[0-9a-f]{16}\.moon)$'
+        done' | grep -E '^(planet|identity\.public|moons\.d/[0-9a-f]{16}\.moon)$'
 }
 
 # What the service says of itself.

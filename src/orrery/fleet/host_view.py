@@ -12,7 +12,7 @@ from orrery.wire.world import World
 
 DIRECTORIES = (".", "moons.d")
 MOON_FILE = re.compile(r"moons\.d/([0-9a-f]{16})\.moon")
-_TOLD_FILES = ("planet", "identity.public", "local.conf")
+_TOLD_FILES = ("planet", "identity.public")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,11 @@ from orrery.home.restoring import restore
 from tests.unit.home.making import ONE, make_home
 from tests.unit.store.making import NOW_MS
 
-FILES = {"planet": b"a planet", "moons.d/000000b5c6f8908a.moon": b"a moon", "local.conf": b"{}"}
+FILES = {
+    "planet": b"a planet",
+    "moons.d/000000b5c6f8908a.moon": b"a moon",
+    "identity.public": b"{}",
+}
 
 
 def name(number: int) -> str:
@@ -60,7 +64,7 @@ def test_they_are_part_of_a_backup_of_the_home(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "told",
-    ["../../../../.ssh/authorized_keys", "/etc/passwd", "moons.d/../../x", "identity.secret"],
+    ["../../../../.ssh/authorized_keys", "/etc/passwd", "moons.d/../../x", "local.conf"],
 )
 def test_a_host_that_tells_another_name_writes_nothing_here(tmp_path: Path, told: str) -> None:
     with pytest.raises(HostError, match="host nas tells of a file"):

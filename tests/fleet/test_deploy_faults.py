@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orrery.errors import ConflictError
-from orrery.fleet import Outcome, Result, deploy
+from orrery.errors import ConflictError, UnreadableError
+from orrery.fleet import Outcome, Result, deploy, deploying
 from orrery.home import Home
 from tests.fleet.bed import Trip, cut_commands
 from tests.fleet.scene import Scene
@@ -373,6 +373,21 @@ async def test_a_service_that_takes_its_time(scene: Scene) -> None:
     outcome = await scene.deploy()
     assert outcome.result is Result.DEPLOYED, outcome
     scene.host.check_settled(scene.new)
+
+
+async def test_old_copies_that_cannot_be_removed_here(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_folder: Path, _keep: int) -> None:
+        raise UnreadableError("backups/hosts/node-1 cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deploying, "drop_surplus", fail)
+        outcome = await scene.deploy()
+    assert outcome.result is Result.DEPLOYED
+    assert outcome.sentence.endswith("now; but backups/hosts/node-1 cannot be read")
+    assert outcome.restarted
+    await check_mended(scene)
 
 
 # Others at the same time

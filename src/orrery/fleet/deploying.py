@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orrery.custody.durable import Owner
-from orrery.errors import HostError, OrreryError, PlanError
+from orrery.errors import HostError, OrreryError, PlanError, UnreadableError
 from orrery.fleet.host_script import HostScript, one_line, script_text
 from orrery.fleet.host_view import HostView, Unfinished
 from orrery.fleet.keeping import drop_files, drop_surplus, keep_files
@@ -207,7 +207,11 @@ class _Deploy:
             await self._clean_up(view.work, deploy, kept)
             return replace(outcome, installed=(), restarted=False, backup=None)
         await self._forget(view.work, deploy)
-        drop_surplus(self._orders.backups, self._orders.settings.keep)
+        try:
+            drop_surplus(self._orders.backups, self._orders.settings.keep)
+        except UnreadableError as error:
+            # That is an affair of this machine: the host is as was said.
+            return replace(outcome, sentence=f"{outcome.sentence}; but {error}")
         return outcome
 
     async def _back_up(self, view: HostView, written: list[Standing], deploy: str) -> None:
@@ -308,7 +312,8 @@ class _Deploy:
     async def _clean_up(self, work: str, deploy: str, kept: Path) -> None:
         """Leave nothing of a deploy that changed nothing."""
         await self._forget(work, deploy)
-        drop_files(kept)
+        with suppress(UnreadableError):
+            drop_files(kept)
 
 
 def _settings(

@@ -19,11 +19,13 @@ import pytest
 
 from orrery.errors import ConflictError, UnreadableError
 from orrery.fleet import Outcome, Result, deploy, deploying
-from orrery.home import Home
+from orrery.home import Home, publish
 from tests.fleet.bed import Trip, cut_commands
 from tests.fleet.scene import Scene
 from tests.fleet.sshd import write_key
+from tests.unit.home.making import ELSEWHERE, ONE, TWO, want
 from tests.unit.server.serving import LIMIT_S, eventually
+from tests.unit.store.making import NOW_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -448,6 +450,23 @@ async def test_a_node_that_is_handed_a_later_world_before_the_backup_keeps_it(
     scene.host.check_settled(later)
     assert scene.host.state().starts == 1
     assert not scene.host.backups()
+
+
+async def test_what_a_host_is_to_hold_changes_while_it_is_copied_there(scene: Scene) -> None:
+    def progress(_name: str, step: str, _words: str) -> None:
+        if step == "upload":
+            scene.home.acquire()
+            want(scene.home, ONE, ELSEWHERE, TWO)
+            publish(scene.home, "home", NOW_MS + 2)
+            scene.home.release()
+
+    outcome = await scene.deploy(progress=progress)
+    assert outcome.result is Result.FAILED, outcome
+    assert "what it is to hold was changed meanwhile" in outcome.sentence
+    scene.host.check_settled(scene.old)
+    assert scene.host.state().starts == 1
+    assert (await scene.deploy()).result is Result.DEPLOYED
+    scene.host.check_settled(scene.home.store.chain(scene.new.id).newest)
 
 
 # Orrery itself

@@ -177,6 +177,7 @@ class _Deploy:
         try:
             await self._back_up(view, written, deploy)
             await self._stage(view, plan, deploy)
+            self._check_still_wanted(view, plan)
         except OrreryError as error:
             await self._clean_up(view.work, deploy, kept)
             return self._end(Result.FAILED, f"nothing was changed there: {error}")
@@ -252,6 +253,18 @@ class _Deploy:
             f"{directory}/plan",
             "".join(f"{key}={shlex.quote(value)}\n" for key, value in settings.items()).encode(),
         )
+
+    def _check_still_wanted(self, view: HostView, plan: HostPlan) -> None:
+        """A rollout may have been paused or taken back since: a root would give it to everybody.
+
+        Raises:
+            HostError: Something else is to be done for the host now.
+        """
+        if self._orders.plan(view) != plan:
+            raise HostError(
+                "what it is to hold was changed meanwhile; run "
+                f"`orrery deploy {shlex.quote(self._host.name)}`"
+            )
 
     async def _follow(self, work: str, deploy: str) -> tuple[str, str]:
         """Wait until the host is done; how it ended, or where it stopped, and why."""

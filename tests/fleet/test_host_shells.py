@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orrery.fleet import Result
+from orrery.fleet.host_script import script_text
 from tests.fleet.scene import Scene
 
 if TYPE_CHECKING:
@@ -151,3 +153,34 @@ async def test_a_journal_that_others_can_change_is_refused(scene: Scene) -> None
     assert outcome.result is Result.FAILED
     assert "belongs to somebody else or is open to others" in outcome.sentence
     scene.host.check_whole(scene.old)
+
+
+def test_a_deploy_is_seen_to_run_where_there_is_no_proc(tmp_path: Path) -> None:
+    """As on macOS and FreeBSD, where `ps` fits what it tells to a terminal of 80 columns."""
+    real = shutil.which("ps")
+    if real is None:
+        pytest.skip("ps is not installed")
+    ps = tmp_path / "ps"
+    ps.write_text(
+        f'#!/bin/sh\ncase $* in *-ww*) exec {real} "$@" ;; *) {real} "$@" | cut -c1-79 ;; esac\n'
+    )
+    ps.chmod(0o755)
+    script = script_text().decode().replace("/proc/", "/nowhere/")
+    main, call = 'main "$@"\n', 'is_running "$1"\n'
+    assert script.endswith(main)
+    running = tmp_path / ("of-a-long-name-" * 8) / "host.sh"
+    running.parent.mkdir()
+    running.write_text("read -r _\n")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    with subprocess.Popen(["sh", running], stdin=subprocess.PIPE) as process:
+        command = ["sh", "-s", str(process.pid)]
+        asked = script.removesuffix(main) + call
+        found = subprocess.run(
+            command, input=asked.encode(), env=os.environ | {"PATH": path}, check=False
+        )
+        process.communicate(b"\n")
+        assert found.returncode == 0
+    gone = subprocess.run(
+        command, input=asked.encode(), env=os.environ | {"PATH": path}, check=False
+    )
+    assert gone.returncode == 1

@@ -635,7 +635,7 @@ is_running() {
     if [ -r "/proc/$1/cmdline" ]; then
         tr '\0' ' ' <"/proc/$1/cmdline"
     else
-        ps -o args= -p "$1" 2>/dev/null
+        ps -ww -o args= -p "$1" 2>/dev/null # else cut off after 79 characters by some
     fi | grep host.sh >/dev/null
 }
 

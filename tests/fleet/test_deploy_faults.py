@@ -24,6 +24,7 @@ from tests.fleet.bed import Trip, cut_commands
 from tests.fleet.scene import Scene
 from tests.fleet.sshd import write_key
 from tests.unit.home.making import ELSEWHERE, ONE, TWO, want
+from tests.unit.home.test_backups_by_themselves import Safe
 from tests.unit.server.serving import LIMIT_S, eventually
 from tests.unit.store.making import NOW_MS
 
@@ -390,6 +391,27 @@ async def test_old_copies_that_cannot_be_removed_here(
     assert outcome.sentence.endswith("now; but backups/hosts/node-1 cannot be read")
     assert outcome.restarted
     await check_mended(scene)
+
+
+async def test_a_backup_of_the_home_is_made_before_a_deploy_and_for_that_alone(
+    scene: Scene, tmp_path: Path
+) -> None:
+    safe = Safe(tmp_path / "safe")
+    scene.say(safe.text())
+    backups: list[list[Path]] = []
+
+    def progress(_name: str, step: str, _words: str) -> None:
+        if step == "back-up":
+            backups.append(list(safe.path.glob("*.deploying.age")))
+
+    assert (await scene.deploy(dry_run=True)).result is Result.WOULD_DEPLOY
+    assert not safe.path.exists()
+    assert (await scene.deploy(progress=progress)).result is Result.DEPLOYED
+    (made,) = backups
+    assert len(made) == 1
+    for _ in range(2):
+        assert (await scene.deploy()).result is Result.UP_TO_DATE
+    assert list(safe.path.glob("*.age")) == made
 
 
 # Others at the same time

@@ -95,8 +95,6 @@ async def deploy(
     check_settled(home)
     wishes = _Wishes(dry_run, replace, restart_last_root)
     with _alone(home, dry_run=dry_run):
-        if not dry_run:
-            _back_up(home, settings, clock_ms())
         return await _Campaign(home, settings, hosts, wishes, (clock_ms, progress)).run()
 
 
@@ -174,6 +172,9 @@ class _Campaign:
     async def run(self) -> list[Outcome]:
         """All of it."""
         roots, nodes = await self._sort()
+        if (roots or nodes) and not self._wishes.dry_run:
+            # Not when there is nothing to do: who looks again and again would push older ones out.
+            _back_up(self._home, self._settings, self._clock_ms())
         stopped_by = ""
         for host in roots:
             if stopped_by:

@@ -284,3 +284,12 @@ def test_a_key_of_several_tables_is_told_with_all_of_them() -> None:
     with pytest.raises(DecodeError) as refused:
         Settings.parse(f'{WORLDS}[serve]\ntimeout = "5s"\n')
     assert "it belongs below [dns] or [deploy]" in str(refused.value)
+
+
+def test_each_of_many_hosts_that_are_the_same_is_told_of_once() -> None:
+    hosts = "".join(f'[[host]]\nname = "n{number}"\n' for number in range(50))
+    with pytest.raises(DecodeError) as refused:
+        Settings.parse(WORLDS + hosts)
+    told = str(refused.value).splitlines()
+    assert len([line for line in told if "host 'n0' is the same zerotier-one" in line]) == 49
+    assert len(told) == 49

@@ -39,8 +39,9 @@ def check_together(
         yield from _check_roots(world, here)
     roots = {root.identity.address for world in worlds for root in world.roots}
     yield from _check_rollout(rollout, roots)
+    yield from _check_hosts(hosts)
     for number, host in enumerate(hosts):
-        yield from _check_host(host, hosts[:number], worlds, ("host", number))
+        yield from _check_host(host, worlds, ("host", number))
 
 
 def _check_roots(world: WorldSettings, here: Location) -> Iterator[tuple[Location, str]]:
@@ -113,28 +114,39 @@ def _check_rollout(
         )
 
 
-def _check_host(
-    host: HostSettings,
-    before: Sequence[HostSettings],
-    worlds: Sequence[WorldSettings],
-    here: Location,
-) -> Iterator[tuple[Location, str]]:
-    for other in before:
+def _check_hosts(hosts: Sequence[HostSettings]) -> Iterator[tuple[Location, str]]:
+    names: set[str] = set()
+    places: dict[object, str] = {}
+    nodes: dict[int, str] = {}
+    for number, host in enumerate(hosts):
+        here: Location = ("host", number)
         # Backups lie in directories of these names, and not every disk tells case apart.
-        if other.name.casefold() == host.name.casefold():
+        name = host.name.casefold()
+        if name in names:
             yield (*here, "name"), f"two hosts are called {host.name!r}: rename one"
-        if _whereabouts(other) == _whereabouts(host):
+        names.add(name)
+        place = _whereabouts(host)
+        if place in places:
             yield (
                 here,
-                f"host {other.name!r} is the same zerotier-one: same server, home and container; "
-                "leave one out",
+                f"host {places[place]!r} is the same zerotier-one: same server, home and "
+                "container; leave one out",
             )
-        if host.node is not None and other.node == host.node:
+        places.setdefault(place, host.name)
+        if host.node is None:
+            continue
+        if host.node in nodes:
             yield (
                 (*here, "node"),
-                f"host {other.name!r} is node {format_address(host.node)} already: every node has "
-                "its own address",
+                f"host {nodes[host.node]!r} is node {format_address(host.node)} already: every "
+                "node has its own address",
             )
+        nodes.setdefault(host.node, host.name)
+
+
+def _check_host(
+    host: HostSettings, worlds: Sequence[WorldSettings], here: Location
+) -> Iterator[tuple[Location, str]]:
     if host.platform == "docker":
         if host.container is None:
             yield (

@@ -55,7 +55,7 @@ class ServiceNode(RealNode):
 [[host]]
 name = "{self.host.name}"
 home = {json.dumps(str(self.home))}
-restart = {json.dumps(f'process=$(cat {pid}); rm -f {pid}; kill "$process"')}
+restart = {json.dumps(f'process=$(cat {pid}); rm -f {pid}; kill "$process" || :')}
 
 [deploy]
 timeout = "20s"

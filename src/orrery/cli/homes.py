@@ -25,6 +25,7 @@ HomeOption = Annotated[
         metavar="DIR",
         show_default="the current directory",
         help="Directory that holds the root's state.",
+        readable=False,  # who may not enter it is told so by us, with what to do
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

@@ -144,7 +144,10 @@ def _check_is_free(path: Path) -> bool:
     except OSError as error:
         raise unreadable(path, "opened", error) from error
     is_home = (path / FILE_NAME).exists() or (path / DATABASE_NAME).exists()
-    what = "has a home already, and a backup replaces none" if is_home else "is not empty"
+    if is_home:
+        what = "has a home already, and a backup replaces none"
+    else:
+        what = "is not empty" if path.is_dir() else "is no directory"
     raise ConflictError(f"{path} {what}: name a directory that is not there yet")
 
 

@@ -1,6 +1,8 @@
 """`orrery backup` and `orrery restore` as people run them."""
 
+import errno
 import json
+import os
 import shutil
 import signal
 import stat
@@ -8,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyrage
 import pytest
@@ -237,6 +240,32 @@ def test_a_file_that_is_there_is_left_alone(orrery: Orrery, home: Path, tmp_path
     assert taken.read_bytes() == b"x"
     result = orrery("backup", "--home", home, "--out", "-", "--json")
     assert (result.status, result.error["code"]) == (2, "usage")
+
+
+def test_a_file_is_no_place_for_a_home(orrery: Orrery, home: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "passphrase"
+    secret.write_text("correct horse")
+    secret.chmod(0o600)
+    orrery("backup", "--home", home, "--out", tmp_path / "b.age", "--passphrase-file", secret)
+    result = orrery("restore", tmp_path / "b.age", "--home", secret, "--passphrase-file", secret)
+    assert result.status == 5
+    assert "is no directory: name a directory that is not there yet" in result.err
+
+
+def test_who_may_not_enter_a_home_is_told_by_what_is_in_the_way(
+    orrery: Orrery, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, **_: Any) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(Path, "stat", refuse)
+    result = orrery("nodes", "--home", home)
+    assert (result.status, result.err) == (
+        3,
+        f"orrery: {home} cannot be opened: you may not do that; run the command as the owner of "
+        "the directory\n",
+    )
 
 
 def test_json_of_an_error(orrery: Orrery, tmp_path: Path) -> None:

@@ -98,6 +98,10 @@ def nodes(
         def lines() -> list[Text]:
             chains, found = listed()
             if outdated:
+                if not found:
+                    from rich.text import Text
+
+                    return [Text(nobody)]
                 groups = group_outdated(found, limit_version)
                 return list(group_lines(groups, limit_version, opened.clock()))
             return _lines(opened, nobody, chains, found)

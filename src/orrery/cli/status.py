@@ -153,11 +153,16 @@ def _rollout_lines(home: Home, adoption: Adoption, span_ms: int, path: Path) -> 
 def _lines(home: Home, span_ms: int, seen: str, path: Path) -> list[Text]:
     from rich.text import Text
 
-    state = ("running", "green") if home.is_served else ("not running: orrery serve", "yellow")
+    from orrery.cli.homes import home_option
+
+    here = home_option(path)
+    state = ("running", "green")
+    if not home.is_served:
+        state = (f"not running: orrery serve{here}", "yellow")
     lines = [Text.assemble("server  ", state), *_restored_lines(home, path)]
     adoptions = _adoptions(home, span_ms)
     if not adoptions:
-        lines.append(Text("no World is published yet: orrery publish"))
+        lines.append(Text(f"no World is published yet: orrery publish{here}"))
     seen_in_all = home.store.count_nodes(seen_since_ms=home.clock() - span_ms)
     for adoption in adoptions:
         lines += [Text(), *_world_lines(adoption, seen, seen_in_all)]

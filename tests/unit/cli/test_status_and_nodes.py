@@ -143,15 +143,23 @@ def test_wrong_choices_of_nodes_are_told(
     assert (result.status, result.out) == (status, "")
 
 
+def test_what_is_to_be_started_is_told_with_the_home(orrery: Orrery, home: Home) -> None:
+    result = orrery("status", "--home", home.path.absolute())
+    assert result.out.startswith(f"server  not running: orrery serve --home {home.path.absolute()}")
+    for arguments in (("--outdated",), ("--outdated", "--below", "9.0.0")):
+        result = orrery("nodes", *arguments, "--address", "1234567890")
+        assert (result.status, result.out) == (0, "no such node has been seen\n"), result.err
+
+
 def test_adoption_is_told(orrery: Orrery, home: Home) -> None:
     result = orrery("status")
     assert result.status == 0
-    assert result.out.startswith("server  not running: orrery serve\n\nplanet ")
+    assert result.out.startswith(f"server  not running: orrery serve --home {home.path}\n\nplanet ")
     assert " 1 of 3 nodes seen in the last 1h\n" in result.out
     for line in ("1 node holds revision 2", "1 node holds revision 1", "not of this chain"):
         assert line in result.out
     assert "1 node holds another planet" in result.out
-    assert all(len(line) <= 80 for line in result.out.splitlines())
+    assert all(len(line) <= 80 for line in result.out.replace(str(home.path), "home").splitlines())
 
 
 def test_programs_are_told_of_adoption(orrery: Orrery, home: Home) -> None:
@@ -218,7 +226,7 @@ def test_a_fork_is_no_revision_though_its_timestamp_is_one_s(orrery: Orrery, hom
     assert " 0 of 3 nodes seen in the last 1h\n" in out
     assert f"{planet(home).timestamp_ms}, which is not of this chain\n" in out
     assert f"  next signer of that: {names}\n" in out
-    assert all(len(line) <= 80 for line in out.splitlines())
+    assert all(len(line) <= 80 for line in out.replace(str(home.path), "home").splitlines())
 
 
 def test_programs_are_told_what_is_known_of_a_fork(orrery: Orrery, home: Home) -> None:

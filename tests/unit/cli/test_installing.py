@@ -163,7 +163,8 @@ def test_apply_asks_before_it_goes_to_a_host(orrery: Orrery, known: Home) -> Non
     assert known.store.rollouts() == ()
     detached = orrery("apply", "--detach")
     assert detached.status == 0
-    assert "install  its file at once on second by `orrery deploy second --home" in detached.out
+    shown = " ".join(detached.out.split())
+    assert "install its file at once on second by `orrery deploy second --home" in shown
     assert "has begun, and will wait for `orrery deploy second --home" in detached.err
 
 

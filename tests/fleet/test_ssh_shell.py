@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import shutil
@@ -473,6 +474,18 @@ async def test_a_name_without_an_address(ssh_home: Path, monkeypatch: pytest.Mon
     assert told == (
         "root@nowhere cannot be reached: its name stands for no address: check its spelling, and "
         "the DNS"
+    )
+
+
+async def test_no_way_to_an_address(ssh_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreachable(*_: object, **__: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Connect call failed ('2001:db8::1:22', 22, 0, 0)")
+
+    monkeypatch.setattr(asyncssh, "connect", unreachable)
+    told = await refusal(open_shell(settings("root@2001:db8::1:22"), ssh_home))
+    assert told == (
+        "root@2001:db8::1:22 cannot be reached: there is no way to it from here: check the "
+        "address; an IPv6 address with a port has brackets, [2001:db8::7]:22"
     )
 
 

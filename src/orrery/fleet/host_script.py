@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 from functools import cache
@@ -14,6 +15,8 @@ from orrery.fleet.shell import Finished, Shell
 _CALL_S = 120
 """How long a call may take: `zerotier-cli` waits for a service that hangs for one minute."""
 _LONGEST_TOLD = 300
+_FROM_SHELL = re.compile(r"^(\S*sh: )?(line )?\d+: ")
+"""What shells put before their complaints: "sh: 72: ", "sh: line 71: "."""
 
 
 class Record(NamedTuple):
@@ -130,7 +133,7 @@ def told_by(done: Finished) -> str:
 
 def one_line(text: str) -> str:
     """The first line of a stranger's text, fit for a sentence."""
-    line = text.strip().partition("\n")[0].strip()
+    line = _FROM_SHELL.sub("", text.strip().partition("\n")[0].strip())
     return "".join(char if char.isprintable() else "?" for char in line)[:_LONGEST_TOLD]
 
 

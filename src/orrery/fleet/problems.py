@@ -16,6 +16,14 @@ _SHORT_OF_ROOM_BYTES = 16 << 20
 _SECRETS = ("identity.secret", "authtoken.secret")
 
 
+def describe_disk(view: HostView) -> str:
+    """What to say of a disk that is short of room."""
+    if view.disk_free_bytes < LEAST_FREE_BYTES:
+        return f"the disk of {view.home} has no room for a backup: free some space"
+    free_kib = view.disk_free_bytes >> 10
+    return f"the disk of {view.home} has {free_kib:,} KiB left: free some space"
+
+
 def find_problems(host: HostSettings, view: HostView, disk: str) -> Iterator[Problem]:
     """What is wrong on a host.
 
@@ -26,8 +34,7 @@ def find_problems(host: HostSettings, view: HostView, disk: str) -> Iterator[Pro
     """
     yield from _file_problems(host, view)
     if view.disk_total_bytes > 0 and view.disk_free_bytes < _SHORT_OF_ROOM_BYTES:
-        free_kib = view.disk_free_bytes >> 10
-        yield Problem("disk", f"the disk of {view.home} has {free_kib:,} KiB left: free some space")
+        yield Problem("disk", describe_disk(view))
     if abs(view.clock_skew_ms) > CLOCK_TOLERANCE_MS:
         ahead = "ahead of" if view.clock_skew_ms > 0 else "behind"
         seconds = abs(view.clock_skew_ms) // 1000

@@ -10,6 +10,7 @@ data on standard input, in braces, so that a shell that was sent only a part of 
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 from contextlib import AsyncExitStack
@@ -343,6 +344,11 @@ def _why(error: Exception) -> str:
             return "its name stands for no address: check its spelling, and the DNS"
         case ConnectionRefusedError():
             return "nobody listens there: check the port, and that its SSH server runs"
+        case OSError() if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+            return (
+                "there is no way to it from here: check the address; an IPv6 address with a port "
+                "has brackets, [2001:db8::7]:22"
+            )
         case OSError() if error.strerror:
             return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         case asyncssh.DisconnectError() if "Too many authentication failures" in error.reason:

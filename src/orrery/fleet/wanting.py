@@ -20,7 +20,7 @@ from enum import StrEnum
 from orrery.fleet.host_view import HostView
 from orrery.fleet.kinship import find_objections, is_of_chain
 from orrery.fleet.known import Known, KnownWorld, read_known
-from orrery.fleet.problems import LEAST_FREE_BYTES, is_world_place
+from orrery.fleet.problems import LEAST_FREE_BYTES, describe_disk, is_world_place
 from orrery.home import Home
 from orrery.home.settings import HostSettings
 from orrery.wire.address import Address, format_address
@@ -204,7 +204,7 @@ def _refusal(host: HostSettings, view: HostView) -> str:
     if volatile := [each.sentence for each in view.problems if each.code == "volatile"]:
         return volatile[0]
     if view.disk_total_bytes > 0 and view.disk_free_bytes < LEAST_FREE_BYTES:
-        return f"the disk of {view.home} has no room for a backup: free some space"
+        return describe_disk(view)
     return ""
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from orrery import __version__
-from orrery.cli import identity, key, world
+from orrery.cli import identity, key, moon, world
 from orrery.cli.adopt import adopt
 from orrery.cli.apply import apply
 from orrery.cli.backup import backup
@@ -25,6 +25,7 @@ from orrery.cli.forecast import forecast
 from orrery.cli.hosts import hosts
 from orrery.cli.init import init
 from orrery.cli.nodes import nodes
+from orrery.cli.peers import peers
 from orrery.cli.plan import plan
 from orrery.cli.publish import publish
 from orrery.cli.rehearse import rehearse
@@ -37,6 +38,7 @@ _NOUNS: tuple[tuple[str, typer.Typer], ...] = (
     ("world", world.app),
     ("identity", identity.app),
     ("key", key.app),
+    ("moon", moon.app),
 )
 _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("init", init),
@@ -52,6 +54,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("status", status),
     ("nodes", nodes),
     ("hosts", hosts),
+    ("peers", peers),
     ("deploy", deploy),
     ("doctor", doctor),
     ("backup", backup),

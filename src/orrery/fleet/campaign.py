@@ -52,7 +52,7 @@ async def look_at(
         UsageError: There is no such host, or none at all.
         DecodeError: `orrery.toml` has mistakes.
     """
-    hosts = _choose(home.settings(), names)
+    hosts = choose_hosts(home.settings(), names)
     gate = asyncio.Semaphore(_LOOKS)
     return list(await asyncio.gather(*(_look_at_one(home, host, clock_ms, gate) for host in hosts)))
 
@@ -91,7 +91,7 @@ async def deploy(
         DecodeError: `orrery.toml` has mistakes.
     """
     settings = home.settings()
-    hosts = _choose(settings, names)
+    hosts = choose_hosts(settings, names)
     check_settled(home)
     wishes = _Wishes(dry_run, replace, restart_last_root)
     with _alone(home, dry_run=dry_run):
@@ -119,7 +119,12 @@ def _back_up(home: Home, settings: Settings, now_ms: int) -> None:
             home.release()
 
 
-def _choose(settings: Settings, names: Sequence[str] | None) -> list[HostSettings]:
+def choose_hosts(settings: Settings, names: Sequence[str] | None) -> list[HostSettings]:
+    """The hosts with these names, or all of them, in the order of `orrery.toml`.
+
+    Raises:
+        UsageError: There is no such host, or none at all.
+    """
     if not settings.hosts:
         raise UsageError(
             "orrery.toml has no host: write a [[host]] with a name and where it is, as "

@@ -209,7 +209,7 @@ def test_an_empty_directory_is_taken_and_nothing_else(archive: Archive, tmp_path
     (other / "file").touch()
     with pytest.raises(ConflictError, match="is not empty"):
         restore(archive, "it", other, LATER_MS)
-    with pytest.raises(ConflictError, match="is not empty"):
+    with pytest.raises(ConflictError, match="is no directory"):
         restore(archive, "it", other / "file", LATER_MS)
 
 
